@@ -1,0 +1,73 @@
+/**
+ * Every name that users, their tooling and tests outside this repository rely on: extend, never rename.
+ * Reasons of conditions and events stand here too, so that a reader finds all of them in one place.
+ */
+
+export const GROUP = 'singleton-operator.io';
+export const VERSION = 'v1alpha1';
+export const KIND = 'SingletonService';
+export const PLURAL = 'singletonservices';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** Labels that the operator owns. A template that sets one of them is refused. */
+export const LABEL = {
+  name: `${GROUP}/name`,
+  slot: `${GROUP}/slot`,
+  role: `${GROUP}/role`,
+  term: `${GROUP}/term`,
+  revision: `${GROUP}/revision`,
+} as const;
+
+export const ANNOTATION = {
+  /** On a SingletonService: a requested switchover. */
+  switchover: `${GROUP}/switchover`,
+  /** On the Lease: the move that led to the present holder, as JSON (see core/lease.ts). */
+  move: `${GROUP}/move`,
+} as const;
+
+/** On a pod (label or annotation) or a node (label or annotation), with the value "true": never a candidate. */
+export const NO_FAILOVER = `${GROUP}/no-failover`;
+
+export const ROLE = { active: 'active', standby: 'standby' } as const;
+export type Role = (typeof ROLE)[keyof typeof ROLE];
+
+export const leaseName = (singleton: string): string => `${singleton}-active`;
+export const serviceName = (singleton: string): string => singleton;
+export const headlessServiceName = (singleton: string): string => `${singleton}-members`;
+
+/**
+ * The longest name a SingletonService can have: `<name>-<slot>-<5 characters>` must fit the 63 characters of a pod's
+ * host name, and `<name>-members` those of a Service.
+ */
+export const MAX_NAME_LENGTH = 54;
+export const MAX_REPLICAS = 32;
+
+/** `Lease.spec.holderIdentity` of a member. */
+export const holderIdentity = (podName: string, podUid: string): string => `${podName}_${podUid}`;
+
+export const CONDITION = {
+  ready: 'Ready',
+  specAccepted: 'SpecAccepted',
+  standbyReady: 'StandbyReady',
+  progressing: 'Progressing',
+  paused: 'Paused',
+  blocked: 'Blocked',
+} as const;
+export type ConditionType = (typeof CONDITION)[keyof typeof CONDITION];
+
+export const EVENT = {
+  granted: 'Granted',
+  failoverStarted: 'FailoverStarted',
+  failoverCompleted: 'FailoverCompleted',
+  switchoverStarted: 'SwitchoverStarted',
+  switchoverCompleted: 'SwitchoverCompleted',
+  switchoverRolledBack: 'SwitchoverRolledBack',
+  memberCreated: 'MemberCreated',
+  memberReplaced: 'MemberReplaced',
+  memberQuarantined: 'MemberQuarantined',
+  moveBlocked: 'MoveBlocked',
+  specRejected: 'SpecRejected',
+  paused: 'Paused',
+  resumed: 'Resumed',
+} as const;
+export type EventReason = (typeof EVENT)[keyof typeof EVENT];
