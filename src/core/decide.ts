@@ -1,0 +1,136 @@
+/**
+ * The decision: what one singleton needs now, from what is known of it. Pure: no clock, no chance, no network; the same
+ * snapshot and time give the same plan, so every decision can be replayed.
+ *
+ * The order of a plan's actions is the protocol's. The executor runs them in that order and stops at the first that
+ * fails, so whatever stands first protects what stands after it:
+ *
+ *   1. the Lease exists and says what its last grant said
+ *   2. the move: strip the old active → grant the new one → label it → flip the Service
+ *   3. the Services exist and say what the spec says
+ *   4. the members: create, replace, delete, mend
+ *   5. events and status: what people are told may be late, never wrong
+ */
+import type { Spec } from '../api/spec.ts';
+import { mendedLease, recreatedLease, routingTerm } from './lease.ts';
+import { planMembership } from './membership.ts';
+import { planMove } from './move.ts';
+import type { MovePlan } from './move.ts';
+import { headlessService, headlessServiceDrift, objectNames, routingService, routingServiceDrift } from './objects.ts';
+import type { Action, Hold, Plan } from './plan.ts';
+import type { Instant, LeaseView, Snapshot } from './snapshot.ts';
+import { activeMember, report } from './status.ts';
+
+export function decide(snapshot: Snapshot, now: Instant): Plan {
+  const { singleton } = snapshot;
+  if (singleton.deleting) return nothingToDo('the SingletonService is being deleted');
+  const { spec } = singleton;
+  if (spec === undefined) {
+    // Never accepted: nothing runs for it. (What runs for a spec that was accepted once goes on under that one.)
+    const { actions, recheckAtMs } = report({ snapshot, need: undefined, holds: [], now });
+    return { actions, reason: 'the spec is not accepted', holds: [], recheckAtMs };
+  }
+  const lease = planLease(snapshot, now);
+  const move = lease.inOrder === undefined ? nobodyMoves : planMove(snapshot, spec, lease.inOrder, now);
+  const membership = singleton.problems.length > 0 ? undefined : planMembership(snapshot, spec, now);
+  const work = [...lease.actions, ...move.actions, ...planServices(snapshot, spec), ...(membership?.actions ?? [])];
+  const holds = [move.hold, ...takenNames(snapshot)].filter((hold) => hold !== undefined);
+  const told = report({ snapshot, need: move.need, holds, now });
+  return {
+    actions: inOrder(snapshot, work, told.actions),
+    reason: move.need?.message ?? (work.length > 0 ? 'bringing objects in order' : 'in order'),
+    holds,
+    recheckAtMs: earliest(
+      move.hold?.recheckAtMs,
+      membership?.recheckAtMs,
+      work.length > 0 ? undefined : told.recheckAtMs,
+    ),
+  };
+}
+
+/**
+ * The status tells of a state that stands, so it waits until the work is done, and a move costs one status write. Work
+ * that failed may fail for long: then people are told first.
+ */
+function inOrder(snapshot: Snapshot, work: readonly Action[], told: readonly Action[]): readonly Action[] {
+  if (work.length === 0) return told;
+  return snapshot.memory.failure === undefined ? work : [...told, ...work];
+}
+
+interface LeasePlan {
+  readonly actions: readonly Action[];
+  /** The Lease when it is there, ours, and says what it should: only then may anything be granted. */
+  readonly inOrder: LeaseView | undefined;
+}
+
+function planLease(snapshot: Snapshot, now: Instant): LeasePlan {
+  const { lease, singleton } = snapshot;
+  const name = objectNames(singleton.name).lease;
+  if (lease === undefined) {
+    return {
+      actions: [{ kind: 'createLease', lease: name, ...recreatedLease(snapshot, now.wallMs) }],
+      inOrder: undefined,
+    };
+  }
+  if (!lease.ours) return { actions: [], inOrder: undefined };
+  const mended = mendedLease(snapshot, lease, now.wallMs);
+  if (mended === undefined || mended.move === undefined) return { actions: [], inOrder: lease };
+  const expect = { uid: lease.uid, resourceVersion: lease.resourceVersion };
+  return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended, move: mended.move }], inOrder: undefined };
+}
+
+function planServices(snapshot: Snapshot, spec: Spec): Action[] {
+  const { singleton, service, headless } = snapshot;
+  if (singleton.problems.length > 0) return [];
+  const names = objectNames(singleton.name);
+  const actions: Action[] = [];
+  const mend = (name: string, view: typeof service, patch: object | undefined): void => {
+    if (view === undefined || patch === undefined) return;
+    const expect = { uid: view.uid, resourceVersion: view.resourceVersion };
+    actions.push({ kind: 'mendService', service: name, expect, patch });
+  };
+  if (service === undefined) {
+    const body = routingService(singleton, spec, termOfLabelledActive(snapshot));
+    actions.push({ kind: 'createService', service: names.service, body });
+  } else if (service.ours) {
+    mend(names.service, service, routingServiceDrift(singleton, spec, service));
+  }
+  if (headless === undefined) {
+    actions.push({ kind: 'createService', service: names.headless, body: headlessService(singleton, spec) });
+  } else if (headless.ours) {
+    mend(names.headless, headless, headlessServiceDrift(singleton, spec, headless));
+  }
+  return actions;
+}
+
+/** A Service that was deleted comes back routing to the active, if that has its label already; else to nobody. */
+function termOfLabelledActive(snapshot: Snapshot): number {
+  const active = activeMember(snapshot);
+  if (active === undefined || snapshot.lease === undefined) return 0;
+  const term = routingTerm(snapshot.lease);
+  return active.term === term ? term : 0;
+}
+
+function takenNames(snapshot: Snapshot): Hold[] {
+  const names = objectNames(snapshot.singleton.name);
+  const holds: Hold[] = [];
+  const taken = (name: Hold['name'], what: string): void => {
+    holds.push({
+      name,
+      message: `${what} exists and is not owned by this SingletonService; delete or rename one of them`,
+    });
+  };
+  if (snapshot.lease?.ours === false) taken('LeaseTaken', `Lease ${names.lease}`);
+  if (snapshot.service?.ours === false) taken('ServiceTaken', `Service ${names.service}`);
+  if (snapshot.headless?.ours === false) taken('ServiceTaken', `Service ${names.headless}`);
+  return holds;
+}
+
+const nobodyMoves: MovePlan = { actions: [], need: undefined, hold: undefined };
+
+const nothingToDo = (reason: string): Plan => ({ actions: [], reason, holds: [], recheckAtMs: undefined });
+
+function earliest(...times: (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}

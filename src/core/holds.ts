@@ -1,0 +1,59 @@
+/** Why a move that is needed waits: an ordered list of named checks, the first that holds is the answer. */
+import type { Spec } from '../api/spec.ts';
+import type { Need } from './move.ts';
+import type { Hold } from './plan.ts';
+import type { Instant, Member, Snapshot } from './snapshot.ts';
+
+export interface MoveQuestion {
+  readonly snapshot: Snapshot;
+  readonly spec: Spec;
+  readonly need: Need;
+  /** Best first. */
+  readonly candidates: readonly Member[];
+  readonly now: Instant;
+}
+
+type Check = (question: MoveQuestion) => Hold | undefined;
+
+/** Invariant I5: no grant while paused. */
+const paused: Check = ({ spec, need }) =>
+  spec.paused ? { name: 'Paused', message: `${need.message}; spec.paused is true, so nothing moves` } : undefined;
+
+/** Without the Service a grant would route nobody, and the name may be somebody's on purpose. */
+const serviceTaken: Check = ({ snapshot }) =>
+  snapshot.service?.ours === false
+    ? {
+        name: 'ServiceTaken',
+        message: `Service ${snapshot.singleton.name} exists and is not owned by this SingletonService; delete or rename it`,
+      }
+    : undefined;
+
+/** An active that is merely unready gets the time its user granted it. One that is gone or going has no use for it. */
+const unreadyGrace: Check = ({ spec, need, now }) => {
+  if (need.reason !== 'ActiveUnready' && need.reason !== 'ActiveCrashed') return undefined;
+  const overAtMs = need.since.monotonicMs + spec.failover.unreadyGraceMs;
+  if (now.monotonicMs >= overAtMs) return undefined;
+  return {
+    name: 'UnreadyGrace',
+    message: `${need.message}; it is given ${spec.failover.unreadyGraceMs / 1000} s to recover (failover.unreadyGraceSeconds)`,
+    recheckAtMs: overAtMs,
+  };
+};
+
+const noCandidate: Check = ({ need, candidates }) =>
+  candidates.length === 0
+    ? {
+        name: 'NoCandidate',
+        message: `${need.message}; no other member can take over: the first that becomes Ready will`,
+      }
+    : undefined;
+
+const CHECKS: readonly Check[] = [paused, serviceTaken, unreadyGrace, noCandidate];
+
+export function firstHold(question: MoveQuestion): Hold | undefined {
+  for (const check of CHECKS) {
+    const hold = check(question);
+    if (hold !== undefined) return hold;
+  }
+  return undefined;
+}

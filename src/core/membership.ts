@@ -1,0 +1,139 @@
+/** Which pods to create, delete or mend, so that every slot has one living member. */
+import { LABEL, ROLE, holderIdentity } from '../api/names.ts';
+import type { Spec } from '../api/spec.ts';
+import { shortHash } from './hash.ts';
+import { memberLabels, memberPod, templateRevision } from './objects.ts';
+import type { Action } from './plan.ts';
+import type { Instant, Member, Snapshot } from './snapshot.ts';
+
+/** A member that fails again and again is replaced after 1, 2, 4, … 60 s. The first time at once. */
+const FIRST_BACKOFF_MS = 1_000;
+const MAX_BACKOFF_MS = 60_000;
+
+export interface MembershipPlan {
+  readonly actions: readonly Action[];
+  readonly recheckAtMs: number | undefined;
+}
+
+export const isFinished = (member: Member): boolean => member.phase === 'Failed' || member.phase === 'Succeeded';
+const isAlive = (member: Member): boolean => !member.terminating && !isFinished(member);
+
+/**
+ * The replacement of a failed, finished or terminating member is created at once, under a new name, and never waits for
+ * the old pod to be gone: a pod that is stuck Terminating on a dead node blocks nobody. No member is deleted while it
+ * holds the Lease (invariant I7).
+ */
+export function planMembership(snapshot: Snapshot, spec: Spec, now: Instant): MembershipPlan {
+  if (spec.paused || spec.template === undefined) return { actions: [], recheckAtMs: undefined };
+  const holder = snapshot.lease?.holder;
+  const isActive = (member: Member): boolean => holderIdentity(member.pod, member.uid) === holder;
+  const spare = [...new Set([...doubles(snapshot, isActive), ...outsideSlots(snapshot, spec)])].filter(
+    (member) => !isActive(member),
+  );
+  const finished = snapshot.members.filter((member) => isFinished(member) && !member.terminating && !isActive(member));
+  const { creations, recheckAtMs } = planCreations(snapshot, spec, now);
+  return {
+    actions: [
+      ...creations,
+      ...spare.map((member) => deletion(member, 'no slot for it')),
+      ...finished.map((member) => deletion(member, member.podReason ?? member.phase)),
+      ...snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member))),
+    ],
+    recheckAtMs,
+  };
+}
+
+function planCreations(snapshot: Snapshot, spec: Spec, now: Instant) {
+  const creations: Action[] = [];
+  let recheckAtMs: number | undefined;
+  const revision = templateRevision(spec);
+  const verdict = snapshot.memory.template?.revision === revision ? snapshot.memory.template : undefined;
+  if (verdict?.refusal !== undefined) return { creations, recheckAtMs };
+  for (let slot = 0; slot < spec.replicas; slot++) {
+    if (snapshot.members.some((member) => member.slot === slot && isAlive(member))) continue;
+    const dueAtMs = replacementDueAtMs(snapshot, slot);
+    if (dueAtMs > now.monotonicMs) {
+      recheckAtMs = Math.min(dueAtMs, recheckAtMs ?? Infinity);
+      continue;
+    }
+    const pod = memberName(snapshot, slot);
+    creations.push({ kind: 'createPod', pod, slot, body: memberPod(snapshot.singleton, spec, slot, pod) });
+  }
+  const known = verdict !== undefined || snapshot.members.some((member) => member.revision === revision);
+  if (creations.length === 0 && recheckAtMs === undefined && !known) {
+    // No pod of this template exists and none is due: ask the server about it now, not at the next failure.
+    const body = memberPod(snapshot.singleton, spec, 0, `${snapshot.singleton.name}-0-check`);
+    creations.push({ kind: 'checkTemplate', revision, body });
+  }
+  return { creations, recheckAtMs };
+}
+
+function replacementDueAtMs(snapshot: Snapshot, slot: number): number {
+  const failures = snapshot.memory.failures[slot];
+  if (failures === undefined || failures.count <= 1) return 0;
+  return failures.lastAtMs + Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures.count - 2));
+}
+
+/**
+ * The name follows from whom the member replaces, so that two operators, or one with a cache that lags behind its own
+ * writes, come to the same name: the second create is refused, and no slot gets two members.
+ */
+function memberName(snapshot: Snapshot, slot: number): string {
+  const { name, uid, status } = snapshot.singleton;
+  const seen = snapshot.members.filter((member) => member.slot === slot).map((member) => member.pod);
+  const remembered = (status?.members ?? []).filter((member) => member.slot === slot).map((member) => member.pod);
+  const predecessors = [...new Set([...seen, ...remembered])].sort();
+  return `${name}-${slot}-${shortHash([uid, slot, predecessors], 5)}`;
+}
+
+/** Living members beyond the first of their slot: the active stays, else a Ready one, else the oldest. */
+function doubles(snapshot: Snapshot, isActive: (member: Member) => boolean): Member[] {
+  const best = new Map<number, Member>();
+  const rank = (member: Member): number => (isActive(member) ? 0 : member.ready ? 1 : 2);
+  const ordered = snapshot.members
+    .filter(isAlive)
+    .sort((a, b) => rank(a) - rank(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1));
+  return ordered.filter((member) => {
+    if (member.slot === undefined) return false;
+    if (best.has(member.slot)) return true;
+    best.set(member.slot, member);
+    return false;
+  });
+}
+
+const outsideSlots = (snapshot: Snapshot, spec: Spec): Member[] =>
+  snapshot.members.filter((member) => isAlive(member) && member.slot !== undefined && member.slot >= spec.replicas);
+
+const deletion = (member: Member, why: string): Action => ({
+  kind: 'deletePod',
+  pod: member.pod,
+  expect: { uid: member.uid },
+  why,
+});
+
+/** Puts back the labels that a member was created with. Role and term of the active are the move's. */
+function mendedLabels(snapshot: Snapshot, member: Member, isActive: boolean): Action[] {
+  const { name } = snapshot.singleton;
+  const slot = member.slot ?? slotInName(name, member.pod);
+  if (member.terminating || slot === undefined) return [];
+  const wanted = memberLabels(name, slot);
+  const labels = {
+    ...(!member.named && { [LABEL.name]: name }),
+    ...(member.slot === undefined && { [LABEL.slot]: wanted[LABEL.slot] ?? null }),
+    ...(member.role === undefined && !isActive && { [LABEL.role]: ROLE.standby }),
+  };
+  if (Object.keys(labels).length === 0) return [];
+  return [
+    {
+      kind: 'mendLabels',
+      pod: member.pod,
+      expect: { uid: member.uid, resourceVersion: member.resourceVersion },
+      labels,
+    },
+  ];
+}
+
+function slotInName(singleton: string, pod: string): number | undefined {
+  const digits = pod.startsWith(`${singleton}-`) ? /^(\d{1,2})-/.exec(pod.slice(singleton.length + 1))?.[1] : undefined;
+  return digits === undefined ? undefined : Number(digits);
+}

@@ -1,0 +1,196 @@
+/**
+ * When the active must change, and the steps of one move in the order that makes it safe:
+ * strip → grant → label → flip. Every prefix of them can be finished by an operator that knows only the cluster.
+ */
+import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/names.ts';
+import type { Spec } from '../api/spec.ts';
+import { candidates, eligibility } from './candidates.ts';
+import { firstHold } from './holds.ts';
+import { isHolder, nextTerm, routingTerm } from './lease.ts';
+import { mapPatch, routingSelector } from './objects.ts';
+import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
+import type { Instant, LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
+
+export interface Need {
+  readonly kind: MoveRecord['kind'];
+  readonly reason:
+    | 'FirstGrant'
+    | 'ActiveReleased'
+    | 'ActiveVanished'
+    | 'ActiveDeleted'
+    | 'ActiveEvicted'
+    | 'ActiveFailed'
+    | 'ActiveFinished'
+    | 'ActiveCrashed'
+    | 'ActiveUnready'
+    | 'ScaledDown';
+  readonly message: string;
+  /** When this operator first saw it. */
+  readonly since: Instant;
+}
+
+export interface MovePlan {
+  readonly actions: readonly Action[];
+  readonly need: Need | undefined;
+  readonly hold: Hold | undefined;
+}
+
+/** Plans the move that is needed, or else finishes (or mends) the one that led to the present holder. */
+export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView, now: Instant): MovePlan {
+  const holder = snapshot.members.find((member) => isHolder(lease, member));
+  const need = neededMove(snapshot, lease, holder, now);
+  if (need !== undefined) {
+    const ranked = candidates(snapshot, spec);
+    const hold = firstHold({ snapshot, spec, need, candidates: ranked, now });
+    const [target] = ranked;
+    if (hold === undefined && target !== undefined) {
+      return { actions: moveTo(target, holder, { snapshot, lease, need, now }), need, hold };
+    }
+    return { actions: finish(snapshot, lease, holder), need, hold };
+  }
+  return { actions: finish(snapshot, lease, holder), need, hold: undefined };
+}
+
+/** Whether, and why, the holder can't go on being the active. An unready active that recovers in time never moves. */
+export function neededMove(
+  snapshot: Snapshot,
+  lease: LeaseView,
+  holder: Member | undefined,
+  now: Instant,
+): Need | undefined {
+  const trouble = snapshot.memory.trouble;
+  const since = trouble !== undefined && trouble.holder === lease.holder ? trouble.since : now;
+  const failover = (reason: Need['reason'], message: string): Need => ({ kind: 'Failover', reason, message, since });
+  if (lease.holder === '') {
+    if (lease.move === undefined && lease.term === 0) {
+      return { kind: 'Initial', reason: 'FirstGrant', message: 'no member was the active yet', since };
+    }
+    return failover('ActiveReleased', 'nobody holds the Lease');
+  }
+  if (holder === undefined) return failover('ActiveVanished', `pod ${podOf(lease.holder)} is gone`);
+  const state = eligibility(holder, snapshot);
+  switch (state.reason) {
+    case 'Failed':
+      return failover(
+        'ActiveFailed',
+        `pod ${holder.pod} failed${holder.podReason === undefined ? '' : ` (${holder.podReason})`}`,
+      );
+    case 'Evicted':
+      return failover('ActiveEvicted', `pod ${holder.pod} was evicted`);
+    case 'Finished':
+      return failover('ActiveFinished', `all containers of pod ${holder.pod} ended with exit code 0`);
+    case 'Terminating':
+      return holder.evicting
+        ? failover('ActiveEvicted', `pod ${holder.pod} is being evicted`)
+        : failover('ActiveDeleted', `pod ${holder.pod} is being deleted`);
+    case 'Crashed':
+      return failover('ActiveCrashed', `pod ${holder.pod} crashed (${holder.crash ?? 'a container ended'})`);
+    case 'NotReady':
+    case 'Unscheduled':
+      return failover('ActiveUnready', `pod ${holder.pod} is not Ready`);
+    case 'SlotRemoved':
+      return {
+        kind: 'Switchover',
+        reason: 'ScaledDown',
+        message: `pod ${holder.pod} holds slot ${holder.slot}, which spec.replicas no longer has`,
+        since,
+      };
+    // Not to be chosen is no reason to be moved away from.
+    case 'NoFailover':
+    case 'NoFailoverNode':
+    case 'NoSlot':
+    case 'Ready':
+      return undefined;
+    default:
+      return state satisfies never;
+  }
+}
+
+const podOf = (holder: string): string => holder.split('_')[0] ?? holder;
+
+interface MoveContext {
+  readonly snapshot: Snapshot;
+  readonly lease: LeaseView;
+  readonly need: Need;
+  readonly now: Instant;
+}
+
+function moveTo(target: Member, old: Member | undefined, context: MoveContext): Action[] {
+  const { snapshot, lease, need, now } = context;
+  const term = nextTerm(snapshot, lease);
+  const to = holderIdentity(target.pod, target.uid);
+  const from = old?.pod ?? (lease.holder === '' ? undefined : podOf(lease.holder));
+  const grant: Action = {
+    kind: 'grantLease',
+    lease: leaseName(snapshot.singleton.name),
+    expect: expectOf(lease),
+    to: { pod: target.pod, uid: target.uid },
+    from,
+    term,
+    move: {
+      kind: need.kind,
+      reason: need.reason,
+      message: need.message,
+      from,
+      to,
+      term,
+      detectedWallMs: need.since.wallMs,
+      fencedWallMs: undefined,
+      grantedWallMs: now.wallMs,
+      routingTerm: undefined,
+    },
+  };
+  return [...strips(snapshot, target, term), grant, ...label(target, term), ...flip(snapshot, term)];
+}
+
+/** What is left of the last move, and what hands have changed since. Nothing, in a steady state (invariant I8). */
+function finish(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined): Action[] {
+  const term = routingTerm(lease);
+  // A Lease that nobody holds says nothing against whoever is routed still.
+  if (holder === undefined) return strips(snapshot, undefined, lease.holder === '' ? undefined : term);
+  return [...strips(snapshot, holder, term), ...label(holder, term), ...flip(snapshot, term)];
+}
+
+/**
+ * Takes the role away from everyone but `target` (invariant I3), and the routing term from everyone it was not granted
+ * to (I2). An older term label stays on a former active: it routes nowhere once the Service is flipped, and until then
+ * traffic must go on reaching it.
+ */
+function strips(snapshot: Snapshot, target: Member | undefined, term: number | undefined): Action[] {
+  const actions: Action[] = [];
+  for (const member of snapshot.members) {
+    if (member.uid === target?.uid) continue;
+    const forged = term !== undefined && member.term === term;
+    const labels = {
+      ...(member.role === ROLE.active && { [LABEL.role]: ROLE.standby }),
+      ...(forged && { [LABEL.term]: null }),
+    };
+    if (Object.keys(labels).length > 0)
+      actions.push({ kind: 'stripRole', pod: member.pod, expect: expectOf(member), labels });
+  }
+  for (const stranger of snapshot.strangers) {
+    const labels: LabelPatch = {
+      ...(stranger.role !== undefined && { [LABEL.role]: null }),
+      ...(stranger.term !== undefined && { [LABEL.term]: null }),
+    };
+    if (Object.keys(labels).length > 0)
+      actions.push({ kind: 'stripRole', pod: stranger.pod, expect: expectOf(stranger), labels });
+  }
+  return actions;
+}
+
+function label(target: Member, term: number): Action[] {
+  if (target.role === ROLE.active && target.term === term) return [];
+  const labels = { [LABEL.role]: ROLE.active, [LABEL.term]: String(term) };
+  return [{ kind: 'labelActive', pod: target.pod, expect: expectOf(target), labels }];
+}
+
+function flip(snapshot: Snapshot, term: number): Action[] {
+  const { service, singleton } = snapshot;
+  if (service === undefined || !service.ours) return [];
+  const selector = mapPatch(service.spec.selector ?? {}, routingSelector(singleton.name, term));
+  if (selector === undefined) return [];
+  return [{ kind: 'flipService', service: serviceName(singleton.name), expect: expectOf(service), term, selector }];
+}
+
+const expectOf = ({ uid, resourceVersion }: Expect): Expect => ({ uid, resourceVersion });

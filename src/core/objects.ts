@@ -1,0 +1,184 @@
+/** The objects a singleton owns, as they should be. Pure builders: the same input gives the same object. */
+import { API_VERSION, KIND, LABEL, ROLE, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
+import type { OwnerReference, ServicePort } from '../api/objects.ts';
+import { servicePorts } from '../api/spec.ts';
+import type { Spec } from '../api/spec.ts';
+import { canonicalJson, sameJson, shortHash } from './hash.ts';
+import type { LabelPatch } from './plan.ts';
+import type { ServiceView, SingletonView } from './snapshot.ts';
+
+/** Makes Kubernetes' garbage collector delete what we own with the singleton; there is no finalizer to get stuck on. */
+export const ownerReference = (singleton: SingletonView): OwnerReference => ({
+  apiVersion: API_VERSION,
+  kind: KIND,
+  name: singleton.name,
+  uid: singleton.uid,
+  controller: true,
+  blockOwnerDeletion: true,
+});
+
+/** Metadata of an owned object. The name label is what the operator's watches select. */
+export const ownedMeta = (singleton: SingletonView, name: string) => ({
+  name,
+  namespace: singleton.namespace,
+  labels: { [LABEL.name]: singleton.name },
+  ownerReferences: [ownerReference(singleton)],
+});
+
+/** Names the template's content, as `pod-template-hash` does for a ReplicaSet. */
+export const templateRevision = (spec: Spec): string => shortHash(spec.template, 8);
+
+export function memberPod(singleton: SingletonView, spec: Spec, slot: number, name: string) {
+  const { template } = spec;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      ...ownedMeta(singleton, name),
+      labels: {
+        ...template?.metadata?.labels,
+        ...memberLabels(singleton.name, slot),
+        [LABEL.revision]: templateRevision(spec),
+      },
+      annotations: { ...template?.metadata?.annotations },
+    },
+    spec: template?.spec,
+  };
+}
+
+/** The labels of a member that was never granted a term. */
+export const memberLabels = (singleton: string, slot: number) => ({
+  [LABEL.name]: singleton,
+  [LABEL.slot]: String(slot),
+  [LABEL.role]: ROLE.standby,
+});
+
+/**
+ * The one thing that decides where traffic goes. Only the pod that was granted a term carries its label, so two pods can
+ * never both match. Term 0 is given to nobody.
+ */
+export const routingSelector = (singleton: string, term: number): Record<string, string> => ({
+  [LABEL.name]: singleton,
+  [LABEL.term]: String(term),
+});
+
+/** Turns `actual` into `wanted` as a merge patch; undefined when they are the same. */
+export function mapPatch(
+  actual: Readonly<Record<string, string>>,
+  wanted: Record<string, string>,
+): LabelPatch | undefined {
+  const patch: Record<string, string | null> = {};
+  for (const key of Object.keys(actual)) if (!(key in wanted)) patch[key] = null;
+  for (const [key, value] of Object.entries(wanted)) if (actual[key] !== value) patch[key] = value;
+  return Object.keys(patch).length === 0 ? undefined : patch;
+}
+
+type ServiceFields = Record<string, unknown> & { ports: ServicePort[] };
+
+/** What the spec says of the routing Service, but for the selector, which the moves own. */
+const serviceFields = (spec: Spec): ServiceFields => ({ ...spec.service.passedOn, ports: servicePorts(spec) });
+
+const headlessFields = (spec: Spec): ServiceFields => ({
+  clusterIP: 'None',
+  // Members must find each other before they are Ready and while they are going.
+  publishNotReadyAddresses: true,
+  ports: servicePorts(spec).map(({ nodePort: _nodePort, ...port }) => port),
+});
+
+export function routingService(singleton: SingletonView, spec: Spec, term: number) {
+  const meta = ownedMeta(singleton, serviceName(singleton.name));
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      ...meta,
+      labels: { ...spec.service.labels, ...meta.labels },
+      annotations: { ...spec.service.annotations },
+    },
+    spec: { ...serviceFields(spec), selector: routingSelector(singleton.name, term) },
+  };
+}
+
+export function headlessService(singleton: SingletonView, spec: Spec) {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: ownedMeta(singleton, headlessServiceName(singleton.name)),
+    spec: { ...headlessFields(spec), selector: { [LABEL.name]: singleton.name } },
+  };
+}
+
+interface ServicePatch {
+  spec?: Record<string, unknown>;
+  metadata?: { annotations: Texts; labels: Texts };
+}
+
+/** The patch that brings everything but the selector back to what the spec says; undefined when nothing is to mend. */
+export const routingServiceDrift = (singleton: SingletonView, spec: Spec, actual: ServiceView): ServicePatch | undefined =>
+  serviceDrift(actual, serviceFields(spec), {
+    annotations: spec.service.annotations,
+    labels: { ...spec.service.labels, [LABEL.name]: singleton.name },
+  });
+
+export function headlessServiceDrift(singleton: SingletonView, spec: Spec, actual: ServiceView): ServicePatch | undefined {
+  const patch = serviceDrift(actual, headlessFields(spec), {
+    annotations: {},
+    labels: { [LABEL.name]: singleton.name },
+  });
+  const selector = mapPatch(actual.spec.selector ?? {}, { [LABEL.name]: singleton.name });
+  if (selector === undefined) return patch;
+  return { ...patch, spec: { ...patch?.spec, selector } };
+}
+
+type Texts = Readonly<Record<string, string>>;
+
+function serviceDrift(
+  actual: ServiceView,
+  wanted: ServiceFields,
+  meta: { readonly annotations: Texts; readonly labels: Texts },
+): ServicePatch | undefined {
+  const { ports, ...others } = wanted;
+  const fields: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(others)) {
+    if (value !== undefined && !sameJson(value, actual.spec[key])) fields[key] = value;
+  }
+  const keptPorts = ports.map((port) => keepingNodePort(port, actual.spec.ports ?? []));
+  if (!samePorts(keptPorts, actual.spec.ports ?? [])) fields['ports'] = keptPorts;
+  const annotations = differing(meta.annotations, actual.annotations);
+  const labels = differing(meta.labels, actual.labels);
+  const patch = {
+    ...(Object.keys(fields).length > 0 && { spec: fields }),
+    ...(Object.keys({ ...annotations, ...labels }).length > 0 && { metadata: { annotations, labels } }),
+  };
+  return Object.keys(patch).length === 0 ? undefined : patch;
+}
+
+/** Other people's labels and annotations stay. */
+const differing = (wanted: Texts, actual: Texts): Texts =>
+  Object.fromEntries(Object.entries(wanted).filter(([key, value]) => actual[key] !== value));
+
+/** A node port that the server picked stays: clients outside the cluster know it. */
+function keepingNodePort(port: ServicePort, actual: readonly ServicePort[]): ServicePort {
+  const same = actual.find((other) => other.port === port.port && protocolOf(other) === protocolOf(port));
+  return port.nodePort === undefined && same?.nodePort !== undefined ? { ...port, nodePort: same.nodePort } : port;
+}
+
+const protocolOf = (port: ServicePort): string => port.protocol ?? 'TCP';
+
+const samePorts = (a: readonly ServicePort[], b: readonly ServicePort[]): boolean =>
+  canonicalJson(a.map(withServerDefaults)) === canonicalJson(b.map(withServerDefaults));
+
+const withServerDefaults = (port: ServicePort) => ({
+  name: port.name,
+  port: port.port,
+  targetPort: port.targetPort ?? port.port,
+  protocol: protocolOf(port),
+  appProtocol: port.appProtocol,
+  nodePort: port.nodePort === 0 ? undefined : port.nodePort,
+});
+
+export const objectNames = (singleton: string) => ({
+  lease: leaseName(singleton),
+  service: serviceName(singleton),
+  headless: headlessServiceName(singleton),
+});

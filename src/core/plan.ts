@@ -1,0 +1,128 @@
+/** What to do, as data. `decide` returns a plan, the executor carries it out, and both can be written to a file. */
+import type { EventReason } from '../api/names.ts';
+import type { Status } from '../api/types.ts';
+import type { MoveRecord } from './snapshot.ts';
+
+/** The object a write is meant for, in the state the decision saw. The server refuses the write when it has changed. */
+export interface Expect {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+export type Action =
+  | { readonly kind: 'stripRole'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
+  | {
+      readonly kind: 'grantLease';
+      readonly lease: string;
+      readonly expect: Expect;
+      readonly to: { readonly pod: string; readonly uid: string };
+      /** Pod to read live, with the candidate, before the grant; undefined when there was no holder. */
+      readonly from: string | undefined;
+      readonly term: number;
+      readonly move: MoveRecord;
+    }
+  | { readonly kind: 'labelActive'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
+  | {
+      readonly kind: 'flipService';
+      readonly service: string;
+      readonly expect: Expect;
+      readonly term: number;
+      /** The selector's new value as a merge patch: null removes what somebody else put there. */
+      readonly selector: LabelPatch;
+    }
+  | {
+      readonly kind: 'createLease';
+      readonly lease: string;
+      readonly holder: string;
+      readonly term: number;
+      readonly move: MoveRecord | undefined;
+    }
+  | {
+      readonly kind: 'restoreLease';
+      readonly lease: string;
+      readonly expect: Expect;
+      readonly holder: string;
+      readonly term: number;
+      readonly move: MoveRecord;
+    }
+  | { readonly kind: 'createService'; readonly service: string; readonly body: object }
+  | { readonly kind: 'mendService'; readonly service: string; readonly expect: Expect; readonly patch: object }
+  | { readonly kind: 'checkTemplate'; readonly revision: string; readonly body: object }
+  | { readonly kind: 'createPod'; readonly pod: string; readonly slot: number; readonly body: object }
+  | { readonly kind: 'deletePod'; readonly pod: string; readonly expect: Pick<Expect, 'uid'>; readonly why: string }
+  | { readonly kind: 'mendLabels'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
+  | { readonly kind: 'emitEvent'; readonly event: EventAction }
+  | { readonly kind: 'writeStatus'; readonly resourceVersion: string; readonly status: Status };
+
+export type LabelPatch = Readonly<Record<string, string | null>>;
+
+export interface EventAction {
+  /** What makes this event the same event when it is sent again after a crash; becomes part of its name. */
+  readonly identity: string;
+  readonly reason: EventReason;
+  readonly type: 'Normal' | 'Warning';
+  readonly message: string;
+}
+
+/** Why a move that is needed does not happen now. */
+export interface Hold {
+  readonly name: 'Paused' | 'UnreadyGrace' | 'NoCandidate' | 'LeaseTaken' | 'ServiceTaken';
+  readonly message: string;
+  /** When it is worth looking again, if nothing happens before. Absent: only an event can lift it. */
+  readonly recheckAtMs?: number;
+}
+
+export interface Plan {
+  readonly actions: readonly Action[];
+  /** One line: what this plan is for. */
+  readonly reason: string;
+  readonly holds: readonly Hold[];
+  /** Monotonic milliseconds: decide again then, even if nothing changed. */
+  readonly recheckAtMs: number | undefined;
+}
+
+export const isGrant = (action: Action): action is Extract<Action, { kind: 'grantLease' }> =>
+  action.kind === 'grantLease';
+
+/** Whether two plans would grant the same thing: the same term to the same pod, or nothing at all. */
+export function sameGrant(a: Plan, b: Plan): boolean {
+  const [grantA, grantB] = [a.actions.find(isGrant), b.actions.find(isGrant)];
+  return grantA?.to.uid === grantB?.to.uid && grantA?.term === grantB?.term;
+}
+
+/** One line for people and logs: `stripRole db-0-x, grantLease term 4 to db-1-y, …`. */
+export function describePlan(plan: Plan): string {
+  const steps = plan.actions.map(describeAction).join(', ');
+  const holds = plan.holds.map((hold) => `held by ${hold.name}: ${hold.message}`).join('; ');
+  return [plan.reason, steps, holds].filter((part) => part !== '').join(' | ');
+}
+
+export function describeAction(action: Action): string {
+  switch (action.kind) {
+    case 'stripRole':
+    case 'labelActive':
+    case 'mendLabels':
+    case 'createPod':
+      return `${action.kind} ${action.pod}`;
+    case 'deletePod':
+      return `deletePod ${action.pod} (${action.why})`;
+    case 'grantLease':
+      return `grantLease term ${action.term} to ${action.to.pod}`;
+    case 'createLease':
+    case 'restoreLease':
+      return `${action.kind} term ${action.term} holder ${action.holder === '' ? 'nobody' : action.holder}`;
+    case 'flipService':
+      return `flipService to term ${action.term}`;
+    case 'createService':
+    case 'mendService':
+      return `${action.kind} ${action.service}`;
+    case 'checkTemplate':
+      return `checkTemplate ${action.revision}`;
+    case 'emitEvent':
+      return `emitEvent ${action.event.reason}`;
+    case 'writeStatus':
+      return 'writeStatus';
+    default:
+      return action satisfies never;
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * All that a decision may see of one singleton: plain data, so that a snapshot can be logged, saved and replayed.
+ *
+ * Times that decisions compare are monotonic milliseconds of the process that decides; wall-clock milliseconds are
+ * carried along only to be shown.
+ */
+import type { Role } from '../api/names.ts';
+import type { Service } from '../api/objects.ts';
+import type { Spec, SpecProblem } from '../api/spec.ts';
+import type { Status } from '../api/types.ts';
+
+export interface Instant {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+export interface Snapshot {
+  readonly singleton: SingletonView;
+  /** Pods that carry the singleton's name label and are owned by it, whatever state they are in. */
+  readonly members: readonly Member[];
+  /** Pods that carry the name label and are not ours: they must match neither term nor role. */
+  readonly strangers: readonly Stranger[];
+  readonly lease: Owned<LeaseView> | undefined;
+  readonly service: Owned<ServiceView> | undefined;
+  readonly headless: Owned<ServiceView> | undefined;
+  /** By node name; a node that is not here is not known (yet, or any more). */
+  readonly nodes: Readonly<Record<string, NodeView>>;
+  /** UIDs of the pods that the EndpointSlices of the singleton's Service name as ready. */
+  readonly routedUids: readonly string[];
+  readonly memory: Memory;
+}
+
+export interface SingletonView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly generation: number;
+  readonly deleting: boolean;
+  /** What is in force: the newest spec, or the last one accepted when the newest breaks a rule. */
+  readonly spec: Spec | undefined;
+  /** What is wrong with the newest spec. */
+  readonly problems: readonly SpecProblem[];
+  /** Paths of what the spec asks for and this version does not act upon. */
+  readonly notActedUpon: readonly string[];
+  readonly status: Status | undefined;
+}
+
+export type Owned<T> = T & {
+  /** False: an object of that name is there and belongs to somebody else. It is never written to. */
+  readonly ours: boolean;
+};
+
+export interface Member {
+  readonly pod: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** Whether it carries the name label; without it no Service selects it. */
+  readonly named: boolean;
+  /** From the label; undefined when it is missing or no number. */
+  readonly slot: number | undefined;
+  readonly role: Role | undefined;
+  readonly term: number | undefined;
+  readonly revision: string | undefined;
+  readonly node: string | undefined;
+  readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
+  readonly ready: boolean;
+  /** Since when it is Ready, by its kubelet's clock. Good enough to prefer one member over another, for no more. */
+  readonly readySinceWallMs: number | undefined;
+  readonly createdWallMs: number;
+  readonly terminating: boolean;
+  /** It was asked to go by the eviction API (a `DisruptionTarget` condition, Kubernetes 1.26 and later). */
+  readonly evicting: boolean;
+  /** What a container ended or waits with, for people: `app: exit code 137 (OOMKilled)`. Absent while all run. */
+  readonly crash: string | undefined;
+  /** `status.reason` of the pod: `Evicted`, `NodeLost`, … */
+  readonly podReason: string | undefined;
+  readonly noFailover: boolean;
+}
+
+export interface Stranger {
+  readonly pod: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly role: string | undefined;
+  readonly term: string | undefined;
+}
+
+export interface LeaseView {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** `<podName>_<podUID>`, or empty. */
+  readonly holder: string;
+  readonly term: number;
+  /** The move that led to this holder; undefined when nobody was granted yet or the annotation was damaged. */
+  readonly move: MoveRecord | undefined;
+}
+
+/** What the Lease remembers of the grant, so that an operator that knows nothing else can finish and explain the move. */
+export interface MoveRecord {
+  readonly kind: 'Initial' | 'Failover' | 'Switchover';
+  /** CamelCase, e.g. `ActiveCrashed`. */
+  readonly reason: string;
+  /** A sentence for people. */
+  readonly message: string;
+  /** Pod name of the old active. */
+  readonly from: string | undefined;
+  /** Holder identity of the new one. */
+  readonly to: string;
+  readonly term: number;
+  readonly detectedWallMs: number;
+  readonly fencedWallMs: number | undefined;
+  readonly grantedWallMs: number;
+  /**
+   * The term under which the holder is routed, when that is not the Lease's: the Lease was lost and rebuilt with a
+   * higher term around a holder that never stopped being the active. Its labels stay, so that no request fails.
+   */
+  readonly routingTerm: number | undefined;
+}
+
+export interface ServiceView {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly spec: NonNullable<Service['spec']>;
+}
+
+export interface NodeView {
+  readonly zone: string | undefined;
+  readonly noFailover: boolean;
+}
+
+/**
+ * What one operator process remembers between two looks. All of it may be lost at any time: that makes the next decision
+ * slower or a message poorer, never wrong.
+ */
+export interface Memory {
+  /** First sight of this holder (its identity in the Lease) being unfit to be the active. */
+  readonly trouble: { readonly holder: string; readonly since: Instant } | undefined;
+  /** The API server's verdict on the template of this revision. */
+  readonly template: { readonly revision: string; readonly refusal: string | undefined } | undefined;
+  /** Why the last plan stopped half-way. */
+  readonly failure: { readonly action: string; readonly message: string } | undefined;
+  /** How far this process saw the move to this term come. */
+  readonly timeline: Timeline | undefined;
+  readonly statusWrittenAtMs: number | undefined;
+  /** Members that failed, by slot: for the backoff of their replacement. */
+  readonly failures: Readonly<Record<number, { readonly count: number; readonly lastAtMs: number }>>;
+}
+
+export interface Timeline {
+  readonly term: number;
+  readonly labelledWallMs: number | undefined;
+  readonly flipped: Instant | undefined;
+  readonly routedWallMs: number | undefined;
+}
+
+export const noMemory: Memory = {
+  trouble: undefined,
+  template: undefined,
+  failure: undefined,
+  timeline: undefined,
+  statusWrittenAtMs: undefined,
+  failures: {},
+};
