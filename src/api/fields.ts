@@ -29,12 +29,12 @@ export const wholeNumber = ({ min, max }: Range, text: string) => {
     .int({ error: must(`a whole number between ${min} and ${max}`) })
     .min(min, { error })
     .max(max, { error })
-    .describe(note(text, `${min} to ${max}`));
+    .describe(note(text, `Range: ${min} to ${max}`));
 };
 
 export const wholeNumberOr = (range: Range & { readonly byDefault: number }, text: string) =>
   wholeNumber(range, text)
-    .describe(note(text, `${range.min} to ${range.max}`, range.byDefault))
+    .describe(note(text, `Range: ${range.min} to ${range.max}`, range.byDefault))
     .default(range.byDefault);
 
 /** Seconds, whole ones: the unit that Kubernetes itself uses in its objects. `parseSpec` makes milliseconds of them. */
@@ -57,10 +57,7 @@ export const oneOfOr = <const T extends readonly [string, ...string[]]>(
     .default(byDefault as never);
 
 export const flagOr = (byDefault: boolean, text: string) =>
-  z
-    .boolean()
-    .describe(note(text, 'true or false', byDefault))
-    .default(byDefault);
+  z.boolean().describe(`${text} Default: ${byDefault}.`).default(byDefault);
 
 /** A string of at most `max` characters that matches `pattern` (RE2, so no look-around); `form` says it in words. */
 export const stringLike = (pattern: RegExp, max: number, form: string, text: string) => {

@@ -108,5 +108,5 @@ export const serviceSettings = z
   .prefault({})
   .describe(
     'The Service that routes to the active pod. It has the name of the SingletonService and no other backend, ever. ' +
-      'Its selector is the operator’s; the other fields are passed on.',
+      'Its selector is owned by the operator; the other fields are passed on.',
   );

@@ -1,0 +1,136 @@
+/**
+ * Fields that this version accepts and does not act upon. One list: the operator tells the user which of them a spec
+ * sets, the descriptions in the CRD say it (`kubectl explain`), and the README's list is written from it. To make a
+ * field work, remove it here and run `npm run generate`.
+ */
+import { ANNOTATION } from './names.ts';
+import { type Spec, parseSpec } from './spec.ts';
+
+export interface NotYet {
+  /** `spec.…`, or an annotation as `metadata.annotations[key]`. Stands for all that is below it. */
+  readonly path: string;
+  /** What happens instead, in words that follow the path and a colon. */
+  readonly sentence: string;
+  /** Whether the user asked for something that will not happen. */
+  readonly isSet: (spec: Spec, annotations: Readonly<Record<string, string>>) => boolean;
+}
+
+const defaultSpec = (mode: Spec['fencing']['mode']): Spec => {
+  const template = { spec: { containers: [{ name: 'any', ports: [{ containerPort: 80 }] }] } };
+  const parsed = parseSpec({ template, fencing: { mode } }, { name: 'any' });
+  if (!parsed.ok) throw new Error(`the defaults break the rules: ${JSON.stringify(parsed.problems)}`);
+  return parsed.spec;
+};
+
+const DEFAULTS = { Routing: defaultSpec('Routing'), Agent: defaultSpec('Agent') } as const;
+
+/** Compared with the defaults of the spec's own fencing mode. The values are made of JSON, in the schema's order. */
+const differs =
+  (field: (spec: Spec) => unknown) =>
+  (spec: Spec): boolean =>
+    JSON.stringify(field(spec)) !== JSON.stringify(field(DEFAULTS[spec.fencing.mode]));
+
+export const NOT_YET: readonly NotYet[] = [
+  {
+    path: 'spec.selector',
+    sentence: 'no pods are adopted: a singleton with a selector has no members.',
+    isSet: ({ selector }) => selector !== undefined,
+  },
+  {
+    path: 'spec.election.strategy',
+    sentence: 'Priority and Ring elect as Oldest does.',
+    isSet: differs(({ election }) => election.strategy),
+  },
+  {
+    path: 'spec.election.priorities',
+    sentence: 'ignored: strategy Priority elects as Oldest does.',
+    isSet: differs(({ election }) => election.priorities),
+  },
+  {
+    path: 'spec.election.preferences',
+    sentence: 'ignored: the strategy alone decides.',
+    isSet: differs(({ election }) => election.preferences),
+  },
+  {
+    path: 'spec.election.preemption',
+    sentence: 'ignored: a better candidate never takes over from a healthy active.',
+    isSet: differs(({ election }) => election.preemption),
+  },
+  {
+    path: 'spec.election.stableSeconds',
+    sentence: 'ignored: a better candidate never takes over from a healthy active.',
+    isSet: differs(({ election }) => election.stableMs),
+  },
+  {
+    path: 'spec.election.leaseDurationSeconds',
+    sentence: 'ignored: there is no agent.',
+    isSet: differs(({ election }) => election.leaseDurationMs),
+  },
+  {
+    path: 'spec.election.renewIntervalSeconds',
+    sentence: 'ignored: there is no agent.',
+    isSet: differs(({ election }) => election.renewIntervalMs),
+  },
+  {
+    path: 'spec.failover.nodeLoss',
+    sentence:
+      'ignored: an active on a lost node is replaced when Kubernetes marks its pod as not Ready (after about 40 ' +
+      'seconds), without proof that it has stopped.',
+    isSet: differs(({ failover }) => failover.nodeLoss),
+  },
+  {
+    path: 'spec.failover.quarantine',
+    sentence: 'ignored: a member that failed is a candidate again as soon as it is Ready.',
+    isSet: differs(({ failover }) => failover.quarantine),
+  },
+  {
+    path: 'spec.fencing',
+    sentence: 'mode Agent behaves as Routing: exclusive routing is promised, exclusive execution is not.',
+    isSet: ({ fencing }) => JSON.stringify(fencing) !== JSON.stringify(DEFAULTS.Routing.fencing),
+  },
+  {
+    path: 'spec.update',
+    sentence: 'a changed template is not rolled out: it holds for pods that are created afterwards.',
+    isSet: differs(({ update }) => update),
+  },
+  {
+    path: 'spec.switchover',
+    sentence: 'ignored: there are no planned moves.',
+    isSet: differs(({ switchover }) => switchover),
+  },
+  {
+    path: 'spec.disruptionBudget',
+    sentence: 'ignored: no PodDisruptionBudget is created.',
+    isSet: differs(({ disruptionBudget }) => disruptionBudget),
+  },
+  {
+    path: `metadata.annotations[${ANNOTATION.switchover}]`,
+    sentence: 'ignored: a requested switchover is not taken up.',
+    isSet: (_spec, annotations) => Object.hasOwn(annotations, ANNOTATION.switchover),
+  },
+];
+
+/**
+ * The paths of `NOT_YET` that this object sets to something other than the default, for the operator to tell its user.
+ * `annotations` are those of the SingletonService.
+ */
+export const notYetActedUpon = (spec: Spec, annotations: Readonly<Record<string, string>> = {}): string[] =>
+  NOT_YET.filter(({ isSet }) => isSet(spec, annotations)).map(({ path }) => path);
+
+export const NOT_YET_BEGIN = '<!-- not-yet:begin -->';
+export const NOT_YET_END = '<!-- not-yet:end -->';
+
+/** The list as Markdown, for the README. */
+export const notYetMarkdown = (): string =>
+  NOT_YET.map(({ path, sentence }) => `- \`${path}\`: ${sentence}\n`).join('');
+
+/**
+ * `text` with what stands between the two markers replaced by the list, or undefined when it does not have both markers
+ * in their order.
+ */
+export const withNotYetList = (text: string): string | undefined => {
+  const begin = text.indexOf(NOT_YET_BEGIN);
+  const end = text.indexOf(NOT_YET_END);
+  if (begin === -1 || end < begin) return undefined;
+  return `${text.slice(0, begin + NOT_YET_BEGIN.length)}\n\n${notYetMarkdown()}\n${text.slice(end)}`;
+};
