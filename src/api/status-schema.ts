@@ -45,6 +45,7 @@ const move = (text: string) =>
         'Failover: the old active failed. Switchover: it was planned. Initial: there was no active before.',
       ),
       reason: word('Why it happened, in one word.').optional(),
+      message: word('Why it happened, in a sentence.').optional(),
       from: word('Pod that was active before.').optional(),
       to: word('Pod that became active.').optional(),
       term: count('Term that was granted.').optional(),
