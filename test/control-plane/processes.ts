@@ -45,6 +45,8 @@ class Supervisor {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   readonly #running = new Map<string, number>();
+  /** Programs that have been told to end. */
+  readonly #toEnd = new Set<string>();
   #nextId = 1;
   #over = false;
 
@@ -65,6 +67,9 @@ class Supervisor {
   async ask(request: Unnumbered<SupervisorRequest>): Promise<number | undefined> {
     if (this.#over) throw new Error('the control plane has been shut down');
     const id = this.#nextId++;
+    if (request.kind === 'start') this.#toEnd.delete(request.name);
+    if (request.kind === 'signal' && request.awaitExit) this.#toEnd.add(request.name);
+    if (request.kind === 'shutdown') for (const name of this.#running.keys()) this.#toEnd.add(name);
     const replied = new Promise<Reply>((resolve) => this.#waiting.set(id, resolve));
     this.#child.send({ ...request, id });
     const reply = await replied;
@@ -84,10 +89,17 @@ class Supervisor {
   }
 
   #receive(message: SupervisorMessage): void {
-    if (message.kind === 'exited') this.#running.delete(message.name);
+    if (message.kind === 'exited') this.#exited(message);
     if (message.kind !== 'reply') return;
     this.#waiting.get(message.id)?.(message);
     this.#waiting.delete(message.id);
+  }
+
+  /** Said aloud, as a test that goes on without its API server fails in ways that tell nothing. */
+  #exited({ name, pid, code, signal }: SupervisorMessage & { kind: 'exited' }): void {
+    this.#running.delete(name);
+    if (this.#toEnd.has(name)) return;
+    process.stderr.write(`${name} (pid ${pid}) ended by itself: ${signal ?? `exit ${code}`}\n`);
   }
 
   /** The supervisor itself was killed: what it ran is nobody's now, so it is ended from here. */
@@ -113,7 +125,11 @@ export async function superviseProcesses(): Promise<Processes> {
   const script = fileURLToPath(new URL('supervisor.ts', import.meta.url));
   // No execArgv: a test runner's own loaders have no business there.
   const child = fork(script, [], { detached: true, execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const [hello] = (await once(child, 'message')) as [SupervisorMessage];
+  const failed = once(child, 'exit').then(([code]) => {
+    throw new Error(`the supervisor of the control plane's programs did not start (exit ${code})`);
+  });
+  const [hello] = (await Promise.race([once(child, 'message'), failed])) as [SupervisorMessage];
+  failed.catch(() => {});
   if (hello.kind !== 'ready') throw new Error(`the supervisor began with ${hello.kind}`);
   const { directory } = hello;
   const supervisor = new Supervisor(child);
