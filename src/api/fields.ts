@@ -77,13 +77,13 @@ export const portName = (text: string) =>
 
 export const portNumber = (text: string) => wholeNumber({ min: 1, max: 65_535 }, text);
 
-/** A port's number or a container port's name. */
-export const intOrPortName = (text: string) =>
-  z
-    .union([z.int().min(1).max(65_535), z.string().min(1).max(15).regex(CONTAINER_PORT_NAME)], {
-      error: must('a port number (1 to 65535) or the name of a container port (at most 15 characters)'),
-    })
-    .meta({ description: text, 'x-kubernetes-int-or-string': true });
+/** A port's number or a container port's name. Each part has the sentence: zod tells of the part that came nearest. */
+export const intOrPortName = (text: string) => {
+  const error = must('a port number (1 to 65535) or the name of a container port (at most 15 characters)');
+  const number = z.int({ error }).min(1, { error }).max(65_535, { error });
+  const name = z.string().min(1, { error }).max(15, { error }).regex(CONTAINER_PORT_NAME, { error });
+  return z.union([number, name], { error }).meta({ description: text, 'x-kubernetes-int-or-string': true });
+};
 
 /** Annotations or labels: keys and values are the API server's to judge. */
 export const stringMap = (text: string) => z.record(z.string(), z.string().describe('The value.')).describe(text);

@@ -41,13 +41,11 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
   string: 'a string',
 };
 
-const lengthOf = (value: unknown): number =>
-  typeof value === 'string' || Array.isArray(value) ? value.length : Number.NaN;
-
-const sizeRule = (limit: string, issue: { origin: string; input?: unknown }): string =>
-  issue.origin === 'string'
-    ? `must have ${limit} characters, has ${lengthOf(issue.input)}`
-    : `must have ${limit} items, has ${lengthOf(issue.input)}`;
+/** For what has a length; numbers say their range themselves (fields.ts). */
+const sizeRule = (limit: string, { input }: { readonly input?: unknown }): string | undefined => {
+  if (typeof input === 'string') return `must have ${limit} characters, has ${input.length}`;
+  return Array.isArray(input) ? `must have ${limit} items, has ${input.length}` : undefined;
+};
 
 /** The sentence for an issue that the schema gave no sentence of its own; undefined leaves zod's. */
 export const ruleOfIssue = (issue: z.core.$ZodRawIssue): string | undefined => {

@@ -26,17 +26,17 @@ export interface Timing {
   readonly enforcementDelayMs: number;
 }
 
-/** Half of the lease is for renewing, half for stopping. */
-export const FENCE_DEADLINE_PER_LEASE = 0.5;
+/** Half of the lease is for renewing, half for stopping. (Divisors, so that the sums are exact in whole numbers.) */
+const LEASE_PER_FENCE_DEADLINE = 2;
 
-/** A hundred times the 500 ppm at which NTP gives up on a clock: rates also differ while a machine is migrated. */
-export const CLOCK_RATE_MARGIN_PER_LEASE = 0.05;
+/** 5 %, a hundred times the 500 ppm at which NTP gives up on a clock: rates also differ while a machine is migrated. */
+const LEASE_PER_CLOCK_RATE_MARGIN = 20;
 
 /**
  * `Probe`: the probe runs once a second and may take a second to time out before the kubelet kills. `Signal`: the agent
  * itself kills. `Cooperative`: nobody does, so nothing is added (and nothing is promised).
  */
-export const ENFORCEMENT_DELAY_MS: Readonly<Record<Enforcement, number>> = {
+const ENFORCEMENT_DELAY_MS: Readonly<Record<Enforcement, number>> = {
   Probe: 2_000,
   Signal: 0,
   Cooperative: 0,
@@ -44,8 +44,8 @@ export const ENFORCEMENT_DELAY_MS: Readonly<Record<Enforcement, number>> = {
 
 /** The derived times for a spec; all in and out in milliseconds. */
 export const timingOf = (input: TimingInput): Timing => ({
-  fenceDeadlineMs: input.leaseDurationMs * FENCE_DEADLINE_PER_LEASE,
-  clockRateMarginMs: input.leaseDurationMs * CLOCK_RATE_MARGIN_PER_LEASE,
+  fenceDeadlineMs: input.leaseDurationMs / LEASE_PER_FENCE_DEADLINE,
+  clockRateMarginMs: input.leaseDurationMs / LEASE_PER_CLOCK_RATE_MARGIN,
   enforcementDelayMs: ENFORCEMENT_DELAY_MS[input.enforcement],
 });
 
