@@ -59,7 +59,8 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
   if (move === undefined) return lease.term < known ? recreatedLease(snapshot, wallMs) : undefined;
   const released = lease.holder === '' && snapshot.singleton.spec?.fencing.mode === 'Agent';
   const term = Math.max(plausible(lease.term), move.term, known);
-  if (lease.term === term && move.term === term && (released || lease.holder === move.to)) return undefined;
+  const saysSo = lease.term === term && move.term === term && (released || lease.holder === move.to);
+  if (saysSo && lease.named) return undefined;
   const routing = move.routingTerm ?? move.term;
   return { holder: move.to, term, move: { ...move, term, routingTerm: routing === term ? undefined : routing } };
 }

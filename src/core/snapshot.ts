@@ -92,6 +92,8 @@ export interface LeaseView {
   /** `<podName>_<podUID>`, or empty. */
   readonly holder: string;
   readonly term: number;
+  /** Whether it carries the name label, by which the operator watches it. */
+  readonly named: boolean;
   /** The move that led to this holder; undefined when nobody was granted yet or the annotation was damaged. */
   readonly move: MoveRecord | undefined;
 }
@@ -146,7 +148,14 @@ export interface Memory {
   readonly timeline: Timeline | undefined;
   readonly statusWrittenAtMs: number | undefined;
   /** Members that failed, by slot: for the backoff of their replacement. */
-  readonly failures: Readonly<Record<number, { readonly count: number; readonly lastAtMs: number }>>;
+  readonly failures: Readonly<Record<number, SlotFailures>>;
+}
+
+export interface SlotFailures {
+  readonly count: number;
+  /** Monotonic: first sight of the last one. */
+  readonly lastAtMs: number;
+  readonly uids: readonly string[];
 }
 
 export interface Timeline {

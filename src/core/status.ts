@@ -158,14 +158,14 @@ const isFlipped = (snapshot: Snapshot, lease: LeaseView): boolean =>
 const isRouted = (snapshot: Snapshot, member: Member): boolean => snapshot.routedUids.includes(member.uid);
 
 /** A Ready active that was just flipped to is in the EndpointSlices within milliseconds: wait for them that long. */
-function routingPatienceOverAtMs({ snapshot, now }: Situation): number {
+function routingPatienceOverAtMs({ snapshot }: Situation): number {
   const lease = ourLease(snapshot);
   const member = activeMember(snapshot);
   if (lease === undefined || member === undefined || !isFlipped(snapshot, lease)) return 0;
   if (!member.ready || isRouted(snapshot, member)) return 0;
   const timeline = snapshot.memory.timeline;
-  const since = timeline?.term === routingTerm(lease) ? timeline.flipped : undefined;
-  return (since ?? now).monotonicMs + ROUTING_PATIENCE_MS;
+  const flipped = timeline?.term === lease.term ? timeline.flipped : undefined;
+  return flipped === undefined ? 0 : flipped.monotonicMs + ROUTING_PATIENCE_MS;
 }
 
 type Verdict = readonly [status: 'True' | 'False', reason: string, message: string];

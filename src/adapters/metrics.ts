@@ -1,0 +1,125 @@
+/** Prometheus metrics, by the names that users' dashboards rely on. */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+export interface MoveMetric {
+  readonly namespace: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly reason: string;
+  /** Milliseconds; a phase that nobody timed is left out. */
+  readonly phasesMs: Readonly<Record<string, number | undefined>>;
+}
+
+export interface SingletonMetric {
+  readonly namespace: string;
+  readonly name: string;
+  readonly isRouted: boolean;
+  readonly term: number;
+  readonly members: Readonly<Record<'ready' | 'notReady' | 'terminating', number>>;
+}
+
+/** Seconds; a move takes tens of milliseconds, what blocks one takes minutes. */
+const MOVE_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60, 300];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics() {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const singleton = ['namespace', 'name'] as const;
+  const active = new Gauge({
+    name: 'singleton_active',
+    help: '1 while an active member is routed.',
+    labelNames: [...singleton],
+    registers,
+  });
+  const term = new Gauge({
+    name: 'singleton_term',
+    help: 'The highest term granted.',
+    labelNames: [...singleton],
+    registers,
+  });
+  const members = new Gauge({
+    name: 'singleton_members',
+    help: 'Members by state.',
+    labelNames: [...singleton, 'state'],
+    registers,
+  });
+  const moves = new Counter({
+    name: 'singleton_moves_total',
+    help: 'Completed moves of the active.',
+    labelNames: [...singleton, 'kind', 'reason'],
+    registers,
+  });
+  const moveDuration = new Histogram({
+    name: 'singleton_move_duration_seconds',
+    help: 'Time each phase of a move took.',
+    labelNames: ['kind', 'phase'],
+    buckets: MOVE_BUCKETS,
+    registers,
+  });
+  const isLeader = new Gauge({ name: 'singleton_operator_leader', help: '1 while this replica leads.', registers });
+  const reconcileDuration = new Histogram({
+    name: 'singleton_reconcile_duration_seconds',
+    help: 'Time of one look at one singleton, its writes included.',
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5],
+    registers,
+  });
+  const reconcileErrors = new Counter({
+    name: 'singleton_reconcile_errors_total',
+    help: 'Looks that ended early; reason Conflict is ordinary.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const queueDepth = new Gauge({
+    name: 'singleton_queue_depth',
+    help: 'Singletons waiting or being worked on.',
+    registers,
+  });
+  const apiRequests = new Counter({
+    name: 'singleton_api_requests_total',
+    help: 'Requests to the API server; code is the HTTP status or how the request failed.',
+    labelNames: ['verb', 'resource', 'code'],
+    registers,
+  });
+  const watchRestarts = new Counter({
+    name: 'singleton_watch_restarts_total',
+    help: 'Watches started again, by resource and why.',
+    labelNames: ['resource', 'reason'],
+    registers,
+  });
+  const invariantViolations = new Counter({
+    name: 'singleton_invariant_violations_total',
+    help: 'Invariants of the protocol seen broken. Must stay 0.',
+    labelNames: ['invariant'],
+    registers,
+  });
+  return {
+    registry,
+    isLeader,
+    reconcileDuration,
+    reconcileErrors,
+    queueDepth,
+    apiRequests,
+    watchRestarts,
+    invariantViolations,
+    moved(move: MoveMetric): void {
+      moves.inc({ namespace: move.namespace, name: move.name, kind: move.kind, reason: move.reason });
+      for (const [phase, ms] of Object.entries(move.phasesMs)) {
+        if (ms !== undefined) moveDuration.observe({ kind: move.kind, phase }, ms / 1000);
+      }
+    },
+    seen({ namespace, name, isRouted, term: value, members: states }: SingletonMetric): void {
+      active.set({ namespace, name }, isRouted ? 1 : 0);
+      term.set({ namespace, name }, value);
+      for (const [state, count] of Object.entries(states)) members.set({ namespace, name, state }, count);
+    },
+    /** A deleted singleton leaves no series behind, but for its counters: a rate needs their past. */
+    gone({ namespace, name }: { namespace: string; name: string }): void {
+      active.remove({ namespace, name });
+      term.remove({ namespace, name });
+      for (const state of ['ready', 'notReady', 'terminating']) members.remove({ namespace, name, state });
+    },
+  };
+}

@@ -1,0 +1,100 @@
+/** What the operator knows of the cluster, kept by watches and by the answers to its own writes. */
+import { Store } from '../adapters/kubernetes/store.ts';
+import type { Logger } from '../adapters/ports.ts';
+import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
+import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, Service } from '../api/objects.ts';
+import type { SingletonService } from '../api/types.ts';
+import { controllerOf } from './views.ts';
+
+/** What a write or a live read needs of a cache. */
+export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'acceptWrite' | 'forget'>;
+
+export interface Caches {
+  readonly singletons: Store<SingletonService>;
+  readonly pods: Store<Pod, 'singleton' | 'node'>;
+  readonly services: Store<Service>;
+  readonly leases: Store<Lease>;
+  readonly nodes: Store<Node>;
+  readonly slices: Store<EndpointSlice, 'singleton'>;
+}
+
+/** Empty caches that keep only what is read. `keysOfOwned` files pods and slices under their singletons. */
+export function createCaches(logger: Logger): Caches {
+  return {
+    singletons: new Store({ name: 'singletonservices', logger }),
+    pods: new Store<Pod, 'singleton' | 'node'>({
+      name: 'pods',
+      logger,
+      project: keepPod,
+      indices: { singleton: keysOfOwned, node: (pod) => (pod.spec?.nodeName === undefined ? [] : [pod.spec.nodeName]) },
+    }),
+    services: new Store({ name: 'services', logger }),
+    leases: new Store({ name: 'leases', logger }),
+    nodes: new Store({ name: 'nodes', logger, project: keepNode }),
+    slices: new Store<EndpointSlice, 'singleton'>({
+      name: 'endpointslices',
+      logger,
+      project: keepSlice,
+      indices: { singleton: keysOfOwned },
+    }),
+  };
+}
+
+const keepMeta = ({ metadata }: KubeObject): ObjectMeta => {
+  const { managedFields: _managedFields, annotations, ...kept } = metadata as ObjectMeta & { managedFields?: unknown };
+  const noFailover = annotations?.[NO_FAILOVER];
+  return noFailover === undefined ? kept : { ...kept, annotations: { [NO_FAILOVER]: noFailover } };
+};
+
+/** A pod is several kilobytes, of which the decisions read a few hundred bytes. */
+function keepPod(pod: Pod): Pod {
+  const { phase, reason, podIP, conditions, containerStatuses } = pod.status ?? {};
+  return {
+    metadata: keepMeta(pod),
+    spec: pod.spec?.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName },
+    status: present({
+      phase,
+      reason,
+      podIP,
+      conditions: conditions
+        ?.filter(({ type }) => type === 'Ready' || type === 'DisruptionTarget')
+        .map(({ type, status, lastTransitionTime }) => present({ type, status, lastTransitionTime })),
+      containerStatuses: containerStatuses?.map(({ name, ready, restartCount, state, lastState }) =>
+        present({ name, ready, restartCount, state, lastState }),
+      ),
+    }),
+  };
+}
+
+const keepNode = (node: Node): Node => ({ metadata: keepMeta(node) });
+
+const keepSlice = (slice: EndpointSlice): EndpointSlice => ({
+  metadata: keepMeta(slice),
+  endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, targetRef }) => present({ addresses, conditions, targetRef })),
+});
+
+type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+const present = <T extends object>(value: T): Present<T> =>
+  Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as Present<T>;
+
+/** `<namespace>/<name>` of a singleton: what the queue works on and the caches are indexed by. */
+export type Key = string;
+
+export const keyOf = (namespace: string | undefined, name: string): Key => `${namespace ?? ''}/${name}`;
+
+export function refOf(key: Key): { namespace: string; name: string } {
+  const slash = key.indexOf('/');
+  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+}
+
+/**
+ * The singletons an object belongs to: the one that owns it, and the one whose name label it carries. They differ when
+ * somebody edits labels, and then both want to know.
+ */
+export function keysOfOwned(object: KubeObject): Key[] {
+  const { namespace, labels } = object.metadata;
+  const owner = controllerOf(object);
+  const names = [owner?.kind === KIND && owner.apiVersion === API_VERSION ? owner.name : undefined, labels?.[LABEL.name]];
+  return [...new Set(names.filter((name) => name !== undefined))].map((name) => keyOf(namespace, name));
+}

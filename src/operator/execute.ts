@@ -1,0 +1,236 @@
+/** Carries out a plan, in its order, up to the first action that fails. Each action is one request. */
+import type { CallOptions, Clock, KubernetesApi, ResourceType } from '../adapters/ports.ts';
+import { isAlreadyExists, isConflict, isNotFound } from '../adapters/ports.ts';
+import { EVENT, LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
+import { ANNOTATION, API_VERSION, KIND, LABEL } from '../api/names.ts';
+import type { KubeObject, Lease, Pod, Service } from '../api/objects.ts';
+import { toIso, toMicroTime } from '../api/time.ts';
+import type { SingletonService } from '../api/types.ts';
+import { ownedMeta } from '../core/objects.ts';
+import type { Action, Expect, Plan } from '../core/plan.ts';
+import type { MoveRecord, SingletonView } from '../core/snapshot.ts';
+import type { Cache, Caches } from './caches.ts';
+
+export interface Executor {
+  readonly api: KubernetesApi;
+  readonly caches: Caches;
+  readonly clock: Clock;
+  /** Told after each action that succeeded. */
+  readonly onDone: (action: Action) => void;
+}
+
+/**
+ * `stale`: an object is not what the decision saw; it has been read again, so decide again.
+ * `failed`: it may work later, or never.
+ */
+export type Outcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'stale'; readonly action: Action }
+  | { readonly kind: 'failed'; readonly action: Action; readonly error: unknown };
+
+export async function execute(plan: Plan, singleton: SingletonView, executor: Executor): Promise<Outcome> {
+  for (const action of plan.actions) {
+    try {
+      await perform(action, singleton, executor);
+      executor.onDone(action);
+    } catch (error) {
+      const isStale = (isConflict(error) || isNotFound(error) || isAlreadyExists(error)) && (await reread(action, singleton, executor));
+      return isStale ? { kind: 'stale', action } : { kind: 'failed', action, error };
+    }
+  }
+  return { kind: 'done' };
+}
+
+async function perform(action: Action, singleton: SingletonView, { api, caches, clock }: Executor): Promise<void> {
+  const ref = (name: string) => ({ namespace: singleton.namespace, name });
+  switch (action.kind) {
+    case 'stripRole':
+    case 'labelActive':
+    case 'mendLabels': {
+      const patch = { metadata: { ...preconditions(action.expect), labels: action.labels } };
+      return caches.pods.acceptWrite(await api.mergePatch<Pod>(POD, ref(action.pod), patch));
+    }
+    case 'grantLease': {
+      const holder = `${action.to.pod}_${action.to.uid}`;
+      const patch = leasePatch(singleton, action.expect, { holder, term: action.term, move: action.move });
+      return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
+    }
+    case 'restoreLease': {
+      const patch = leasePatch(singleton, action.expect, action);
+      return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
+    }
+    case 'createLease': {
+      const body = newLease(singleton, action);
+      return caches.leases.acceptWrite(await api.create<Lease>(LEASE, singleton.namespace, body));
+    }
+    case 'flipService': {
+      const patch = { metadata: preconditions(action.expect), spec: { selector: action.selector } };
+      return caches.services.acceptWrite(await api.mergePatch<Service>(SERVICE, ref(action.service), patch));
+    }
+    case 'createService':
+      return caches.services.acceptWrite(await api.create<Service>(SERVICE, singleton.namespace, action.body));
+    case 'mendService': {
+      const { metadata, ...rest } = action.patch as { metadata?: object };
+      const patch = { metadata: { ...preconditions(action.expect), ...metadata }, ...rest };
+      return caches.services.acceptWrite(await api.mergePatch<Service>(SERVICE, ref(action.service), patch));
+    }
+    case 'checkTemplate':
+      await api.create(POD, singleton.namespace, action.body, { dryRun: true });
+      return;
+    case 'createPod':
+      return caches.pods.acceptWrite(await api.create<Pod>(POD, singleton.namespace, action.body));
+    case 'deletePod':
+      return api.delete(POD, ref(action.pod), { uid: action.expect.uid });
+    case 'emitEvent':
+      return emit(action, singleton, api, clock);
+    case 'writeStatus': {
+      const patch = { metadata: { resourceVersion: action.resourceVersion }, status: replacing(singleton, action.status) };
+      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(singleton.name), patch, { subresource: 'status' });
+      return caches.singletons.acceptWrite(await written);
+    }
+    default:
+      return action satisfies never;
+  }
+}
+
+/** The server answers 409 when the object is another one, or no longer what the decision saw. */
+const preconditions = ({ uid, resourceVersion }: Expect) => ({ uid, resourceVersion });
+
+interface LeaseContent {
+  readonly holder: string;
+  readonly term: number;
+  readonly move: MoveRecord | undefined;
+}
+
+const leaseSpec = ({ holder, term, move }: LeaseContent) => ({
+  holderIdentity: holder,
+  leaseTransitions: term,
+  ...(move !== undefined && { acquireTime: toMicroTime(move.grantedWallMs), renewTime: toMicroTime(move.grantedWallMs) }),
+});
+
+const leasePatch = (singleton: SingletonView, expect: Expect, content: LeaseContent) => ({
+  metadata: {
+    ...preconditions(expect),
+    labels: { [LABEL.name]: singleton.name },
+    annotations: { [ANNOTATION.move]: JSON.stringify(content.move) },
+  },
+  spec: leaseSpec(content),
+});
+
+const newLease = (singleton: SingletonView, action: Extract<Action, { kind: 'createLease' }>) => ({
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  metadata: {
+    ...ownedMeta(singleton, action.lease),
+    ...(action.move !== undefined && { annotations: { [ANNOTATION.move]: JSON.stringify(action.move) } }),
+  },
+  spec: leaseSpec(action),
+});
+
+/** A merge patch leaves what it does not name: what the new status lacks and the old one had is named as null. */
+function replacing(singleton: SingletonView, status: object): object {
+  const gone = Object.keys(singleton.status ?? {}).filter((field) => !(field in status));
+  const cleared = Object.fromEntries(gone.map((field) => [field, null]));
+  return { ...replacingNested(singleton.status, status), ...cleared };
+}
+
+/** The objects inside the status (active, lastMove) are replaced as a whole, too. */
+function replacingNested(before: object | undefined, after: object): object {
+  const old = before as Record<string, unknown> | undefined;
+  return Object.fromEntries(
+    Object.entries(after).map(([field, value]: [string, unknown]) => {
+      const was = old?.[field];
+      if (!isPlainObject(value) || !isPlainObject(was)) return [field, value];
+      const gone = Object.keys(was).filter((key) => !(key in value));
+      return [field, { ...value, ...Object.fromEntries(gone.map((key) => [key, null])) }];
+    }),
+  );
+}
+
+const isPlainObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Core events, which `kubectl describe` shows. The name makes one that is sent again after a crash the same one. */
+async function emit(
+  { event }: Extract<Action, { kind: 'emitEvent' }>,
+  singleton: SingletonView,
+  api: KubernetesApi,
+  clock: Clock,
+): Promise<void> {
+  const at = toIso(clock.wallMs());
+  const body = {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${singleton.name}.${event.identity}`, namespace: singleton.namespace },
+    involvedObject: {
+      apiVersion: API_VERSION,
+      kind: KIND,
+      namespace: singleton.namespace,
+      name: singleton.name,
+      uid: singleton.uid,
+    },
+    reason: event.reason,
+    message: event.message.slice(0, 1000),
+    type: event.type,
+    source: { component: 'singleton-operator' },
+    firstTimestamp: at,
+    lastTimestamp: at,
+    count: 1,
+  };
+  try {
+    await api.create(EVENT, singleton.namespace, body);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}
+
+/**
+ * Reads live what a refused write was meant for, so that the next decision does not wait for the watch. False when it
+ * tells nothing new: the same write would be refused again.
+ */
+async function reread(action: Action, singleton: SingletonView, { api, caches }: Executor): Promise<boolean> {
+  const ref = (name: string) => ({ namespace: singleton.namespace, name });
+  switch (action.kind) {
+    case 'createPod':
+    case 'stripRole':
+    case 'labelActive':
+    case 'mendLabels':
+    case 'deletePod':
+      return readLive(api, POD, caches.pods, ref(action.pod));
+    case 'grantLease':
+    case 'restoreLease':
+    case 'createLease':
+      return readLive(api, LEASE, caches.leases, ref(action.lease));
+    case 'flipService':
+    case 'createService':
+    case 'mendService':
+      return readLive(api, SERVICE, caches.services, ref(action.service));
+    case 'writeStatus':
+      return readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name));
+    case 'checkTemplate':
+    case 'emitEvent':
+      return false;
+    default:
+      return action satisfies never;
+  }
+}
+
+/** Brings the cache up to what the server has now. Returns whether that was something else than the cache had. */
+export async function readLive<T extends KubeObject>(
+  api: KubernetesApi,
+  type: ResourceType,
+  cache: Cache<T>,
+  ref: { namespace: string; name: string },
+  options?: CallOptions,
+): Promise<boolean> {
+  const cached = cache.get(ref.namespace, ref.name);
+  try {
+    const live = await api.get<T>(type, ref, options);
+    cache.acceptWrite(live);
+    return cached?.metadata.resourceVersion !== live.metadata.resourceVersion;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    if (cached !== undefined) cache.forget(cached);
+    return cached !== undefined;
+  }
+}

@@ -1,0 +1,120 @@
+/** What one operator process remembers of a singleton between two looks. Losing it costs time or detail, never safety. */
+import { LABEL } from '../api/names.ts';
+import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
+import { isFinished } from '../core/membership.ts';
+import { neededMove } from '../core/move.ts';
+import type { Action } from '../core/plan.ts';
+import type { Spec } from '../api/spec.ts';
+import { noMemory } from '../core/snapshot.ts';
+import type { Key } from './caches.ts';
+import type { Instant, Memory, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
+
+/** A slot whose members did not fail for this long starts again with a clean record. */
+const FAILURES_FORGOTTEN_AFTER_MS = 600_000;
+
+export interface Recollection {
+  readonly memory: Memory;
+  /** The last spec that was accepted, in force while a newer one breaks a rule. */
+  readonly accepted: Spec | undefined;
+  /** Pods whose deletion was answered, in case the watch does not say so yet. */
+  readonly deletedUids: ReadonlySet<string>;
+  /** Names of pods that left the watch without being deleted: somebody took their name label away. */
+  readonly lostPods: ReadonlySet<string>;
+}
+
+/** Takes in what is seen for the first time: that the holder is in trouble, how far its move came, who failed. */
+export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
+  return {
+    ...snapshot.memory,
+    trouble: troubleSeen(snapshot, now),
+    timeline: timelineSeen(snapshot, now),
+    failures: failuresSeen(snapshot, now),
+  };
+}
+
+function troubleSeen(snapshot: Snapshot, now: Instant): Memory['trouble'] {
+  const { lease, members, memory } = snapshot;
+  if (lease === undefined || !lease.ours) return undefined;
+  const holder = members.find((member) => isHolder(lease, member));
+  if (neededMove(snapshot, lease, holder, now) === undefined) return undefined;
+  return memory.trouble?.holder === lease.holder ? memory.trouble : { holder: lease.holder, since: now };
+}
+
+function timelineSeen(snapshot: Snapshot, now: Instant): Timeline | undefined {
+  const { lease, members, memory, service } = snapshot;
+  if (lease === undefined || lease.holder === '') return undefined;
+  const { term } = lease;
+  const holder = members.find((member) => isHolder(lease, member));
+  const old = memory.timeline?.term === term ? memory.timeline : undefined;
+  const isFlipped = parseTerm(service?.spec.selector?.[LABEL.term]) === routingTerm(lease);
+  const isRouted = holder !== undefined && isFlipped && snapshot.routedUids.includes(holder.uid);
+  return {
+    term,
+    labelledWallMs: old?.labelledWallMs,
+    flipped: old?.flipped ?? (isFlipped ? now : undefined),
+    routedWallMs: old?.routedWallMs ?? (isRouted ? now.wallMs : undefined),
+  };
+}
+
+function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
+  const failures: Record<number, SlotFailures> = {};
+  for (const [slot, old] of Object.entries(snapshot.memory.failures)) {
+    if (now.monotonicMs - old.lastAtMs < FAILURES_FORGOTTEN_AFTER_MS) failures[Number(slot)] = old;
+  }
+  for (const member of snapshot.members) {
+    if (member.slot === undefined || !isFinished(member)) continue;
+    const old = failures[member.slot] ?? { count: 0, lastAtMs: 0, uids: [] };
+    if (old.uids.includes(member.uid)) continue;
+    failures[member.slot] = { count: old.count + 1, lastAtMs: now.monotonicMs, uids: [...old.uids, member.uid].slice(-4) };
+  }
+  return failures;
+}
+
+/** After an action was carried out. */
+export function afterAction(memory: Memory, action: Action, now: Instant): Memory {
+  switch (action.kind) {
+    case 'grantLease':
+      return withTimeline(memory, action.term, {});
+    case 'labelActive':
+      return withTimeline(memory, memory.timeline?.term, { labelledWallMs: now.wallMs });
+    case 'flipService':
+      return withTimeline(memory, action.term, { flipped: now });
+    case 'checkTemplate':
+      return { ...memory, template: { revision: action.revision, refusal: undefined } };
+    case 'writeStatus':
+      return { ...memory, statusWrittenAtMs: now.monotonicMs };
+    default:
+      return memory;
+  }
+}
+
+function withTimeline(memory: Memory, term: number | undefined, step: Partial<Timeline>): Memory {
+  if (term === undefined) return memory;
+  const old = memory.timeline?.term === term ? memory.timeline : undefined;
+  const fresh: Timeline = { term, labelledWallMs: undefined, flipped: undefined, routedWallMs: undefined };
+  return { ...memory, timeline: { ...(old ?? fresh), ...step } };
+}
+
+/** Everything this process remembers, by singleton. */
+export class Recollections {
+  readonly #byKey = new Map<Key, Recollection>();
+
+  get(key: Key): Recollection {
+    return this.#byKey.get(key) ?? NOTHING;
+  }
+
+  /** Changes part of what is remembered; what is not named stays. */
+  update(key: Key, change: Partial<Recollection>): void {
+    this.#byKey.set(key, { ...this.get(key), ...change });
+  }
+
+  remember(key: Key, change: Partial<Memory>): void {
+    this.update(key, { memory: { ...this.get(key).memory, ...change } });
+  }
+
+  forget(key: Key): void {
+    this.#byKey.delete(key);
+  }
+}
+
+const NOTHING: Recollection = { memory: noMemory, accepted: undefined, deletedUids: new Set(), lostPods: new Set() };

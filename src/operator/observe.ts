@@ -1,0 +1,95 @@
+/** From the caches to the snapshot that one decision is made of. */
+import { PLURAL, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
+import { notYetActedUpon } from '../api/not-yet.ts';
+import type { EndpointSlice, Pod } from '../api/objects.ts';
+import { parseSpec } from '../api/spec.ts';
+import type { ParsedSpec, Spec } from '../api/spec.ts';
+import type { SingletonService } from '../api/types.ts';
+import type { NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
+import { refOf } from './caches.ts';
+import type { Caches, Key } from './caches.ts';
+import type { Recollection } from './memory.ts';
+import { controllerOf, leaseView, memberView, nodeView, readyUids, serviceView, strangerView } from './views.ts';
+
+export interface Observation {
+  readonly snapshot: Snapshot;
+  /** What the object itself says, for the recollection. */
+  readonly parsed: ParsedSpec;
+}
+
+/** Undefined when there is no such SingletonService. */
+export function observe(key: Key, caches: Caches, recollection: Recollection): Observation | undefined {
+  const { namespace, name } = refOf(key);
+  const object = caches.singletons.get(namespace, name);
+  if (object === undefined) return undefined;
+  const { uid } = object.metadata;
+  const lease = caches.leases.get(namespace, leaseName(name));
+  const service = caches.services.get(namespace, serviceName(name));
+  const headless = caches.services.get(namespace, headlessServiceName(name));
+  const pods = caches.pods.byIndex('singleton', key);
+  const owned = pods.filter((pod) => controllerOf(pod)?.uid === uid);
+  const members = owned.map((pod) => {
+    const member = memberView(pod);
+    return recollection.deletedUids.has(member.uid) ? { ...member, terminating: true } : member;
+  });
+  const parsed = parseSpec(object.spec, { name });
+  const snapshot: Snapshot = {
+    singleton: singletonView(object, parsed, specInForce(parsed, recollection, lease !== undefined)),
+    members,
+    strangers: pods.filter((pod) => controllerOf(pod)?.uid !== uid).map(strangerView),
+    lease: lease === undefined ? undefined : leaseView(lease, uid),
+    service: service === undefined ? undefined : serviceView(service, uid),
+    headless: headless === undefined ? undefined : serviceView(headless, uid),
+    nodes: nodesOf(owned, caches),
+    routedUids: readyUids(caches.slices.byIndex('singleton', key).filter(isOf(serviceName(name)))),
+    memory: recollection.memory,
+  };
+  return { snapshot, parsed };
+}
+
+/** The headless Service has slices of its own, which say nothing of where traffic goes. */
+const isOf =
+  (service: string) =>
+  (slice: EndpointSlice): boolean =>
+    slice.metadata.labels?.['kubernetes.io/service-name'] === service;
+
+function singletonView(object: SingletonService, parsed: ParsedSpec, spec: Spec | undefined): SingletonView {
+  const { metadata } = object;
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    generation: metadata.generation ?? 0,
+    deleting: metadata.deletionTimestamp !== undefined,
+    spec,
+    problems: parsed.ok ? [] : parsed.problems,
+    notActedUpon: parsed.ok ? notYetActedUpon(parsed.spec) : [],
+    status: object.status,
+  };
+}
+
+/**
+ * A spec that breaks a rule changes nothing of what runs, and a failover goes on working: under the last accepted spec
+ * or, after a restart that forgot it, under defaults that keep every slot.
+ */
+function specInForce(parsed: ParsedSpec, { accepted }: Recollection, hasRunBefore: boolean): Spec | undefined {
+  if (parsed.ok) return parsed.spec;
+  return accepted ?? (hasRunBefore ? SPEC_OF_LAST_RESORT : undefined);
+}
+
+const SPEC_OF_LAST_RESORT: Spec | undefined = (() => {
+  const container = { name: 'unknown', ports: [{ containerPort: 1 }] };
+  const parsed = parseSpec({ replicas: 32, template: { spec: { containers: [container] } } }, { name: PLURAL });
+  return parsed.ok ? parsed.spec : undefined;
+})();
+
+function nodesOf(pods: readonly Pod[], caches: Caches): Record<string, NodeView> {
+  const nodes: Record<string, NodeView> = {};
+  for (const pod of pods) {
+    const name = pod.spec?.nodeName;
+    const node = name === undefined ? undefined : caches.nodes.get(undefined, name);
+    if (name !== undefined && node !== undefined) nodes[name] = nodeView(node);
+  }
+  return nodes;
+}

@@ -1,0 +1,214 @@
+/** The operator without its process: reflectors fill the caches, changes fill the queue, its workers reconcile. */
+import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
+import { Reflector } from '../adapters/kubernetes/reflector.ts';
+import type { Store } from '../adapters/kubernetes/store.ts';
+import type { Metrics } from '../adapters/metrics.ts';
+import type { Clock, KubernetesApi, Logger, Random, ResourceType } from '../adapters/ports.ts';
+import { LABEL } from '../api/names.ts';
+import type { KubeObject } from '../api/objects.ts';
+import { sameJson } from '../core/hash.ts';
+import { describeAction } from '../core/plan.ts';
+import type { Action } from '../core/plan.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import { phasesOf } from '../core/status.ts';
+import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
+import type { Caches, Key } from './caches.ts';
+import { WorkQueue } from './queue.ts';
+import { Reconciler } from './reconcile.ts';
+import { nodeView } from './views.ts';
+
+export interface OperatorOptions {
+  readonly api: KubernetesApi;
+  /** In the version the server has (`discoverEndpointSlices`). */
+  readonly endpointSlices: ResourceType;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Watch this namespace only. */
+  readonly namespace?: string;
+  /** Singletons worked on at once. */
+  readonly concurrency: number;
+}
+
+const SYNC_POLL_MS = 20;
+
+interface Watched {
+  readonly hasSynced: boolean;
+  start(): void;
+  stop(): void;
+}
+
+export class Operator {
+  readonly #options: OperatorOptions;
+  readonly #caches: Caches;
+  readonly #reflectors: readonly Watched[];
+  readonly #queue: WorkQueue;
+  readonly #reconciler: Reconciler;
+  #isWorking = false;
+  #stopped = false;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    this.#caches = createCaches(options.logger);
+    this.#reflectors = this.#createReflectors();
+    this.#queue = new WorkQueue({
+      concurrency: options.concurrency,
+      clock: options.clock,
+      random: options.random,
+      work: (key) => this.#work(key),
+      onDepth: (depth) => options.metrics.queueDepth.set(depth),
+    });
+    this.#reconciler = new Reconciler({
+      api: options.api,
+      caches: this.#caches,
+      clock: options.clock,
+      logger: options.logger,
+      onSnapshot: (_key, snapshot) => this.#measure(snapshot),
+      onAction: (key, action, snapshot) => this.#acted(key, action, snapshot),
+      onError: (reason) => options.metrics.reconcileErrors.inc({ reason }),
+    });
+    this.#listen();
+  }
+
+  /** Lists and watches. Decides nothing before every cache is whole: half a cluster looks like a disaster. */
+  start(): void {
+    for (const reflector of this.#reflectors) reflector.start();
+    this.#workOnceSynced();
+  }
+
+  get isWorking(): boolean {
+    return this.#isWorking;
+  }
+
+  /** Takes no more work; resolves when the writes under way have ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#queue.stop();
+    for (const reflector of this.#reflectors) reflector.stop();
+  }
+
+  #workOnceSynced(): void {
+    if (this.#stopped) return;
+    if (!this.#reflectors.every((reflector) => reflector.hasSynced)) {
+      this.#options.clock.after(SYNC_POLL_MS, () => this.#workOnceSynced());
+      return;
+    }
+    this.#isWorking = true;
+    this.#options.metrics.isLeader.set(1);
+    this.#options.logger.info('working', { singletons: this.#caches.singletons.size });
+    for (const { metadata } of this.#caches.singletons.values()) this.#enqueue(keyOf(metadata.namespace, metadata.name));
+  }
+
+  #createReflectors(): readonly Watched[] {
+    const { namespace, endpointSlices } = this.#options;
+    const inNamespace = namespace === undefined ? {} : { namespace };
+    const owned = { ...inNamespace, labelSelector: LABEL.name };
+    const { singletons, pods, services, leases, nodes, slices } = this.#caches;
+    return [
+      this.#reflect(SINGLETON_SERVICE, singletons, inNamespace),
+      this.#reflect(POD, pods, owned),
+      this.#reflect(SERVICE, services, owned),
+      this.#reflect(LEASE, leases, owned),
+      this.#reflect(NODE, nodes, {}),
+      this.#reflect(endpointSlices, slices, owned),
+    ];
+  }
+
+  #reflect<T extends KubeObject, I extends string>(
+    type: ResourceType,
+    store: Store<T, I>,
+    query: { namespace?: string; labelSelector?: string },
+  ): Watched {
+    const { api, clock, random, logger, metrics } = this.#options;
+    const onRestart = (reason: string): void => metrics.watchRestarts.inc({ resource: type.plural, reason });
+    return new Reflector({ api, type, store, query, clock, random, logger, onRestart });
+  }
+
+  #listen(): void {
+    const { singletons, pods, services, leases, nodes, slices } = this.#caches;
+    const enqueueOwned = (old: KubeObject | undefined, current: KubeObject | undefined): void => {
+      for (const object of [old, current]) for (const key of object === undefined ? [] : keysOfOwned(object)) this.#enqueue(key);
+    };
+    singletons.onChange((old, current) => {
+      const object = current ?? old;
+      if (object !== undefined) this.#enqueue(keyOf(object.metadata.namespace, object.metadata.name));
+    });
+    pods.onChange((old, current) => {
+      if (old !== undefined && current === undefined && old.metadata.deletionTimestamp === undefined) {
+        for (const key of keysOfOwned(old)) this.#reconciler.podLost(key, old.metadata.name);
+      }
+      enqueueOwned(old, current);
+    });
+    for (const store of [services, leases, slices]) store.onChange(enqueueOwned);
+    nodes.onChange((old, current) => {
+      const name = (current ?? old)?.metadata.name;
+      if (name === undefined || sameJson(old && nodeView(old), current && nodeView(current))) return;
+      for (const pod of pods.byIndex('node', name)) enqueueOwned(pod, undefined);
+    });
+  }
+
+  #enqueue(key: Key): void {
+    if (this.#isWorking) this.#queue.add(key);
+  }
+
+  async #work(key: Key): Promise<void> {
+    const { clock, logger, metrics } = this.#options;
+    const startedMs = clock.monotonicMs();
+    try {
+      this.#next(key, await this.#reconciler.reconcile(key));
+    } catch (error) {
+      logger.warn('a look at a singleton failed and will be repeated', { singleton: key, error });
+      metrics.reconcileErrors.inc({ reason: error instanceof Error ? error.name : 'Unknown' });
+      this.#queue.addAfterFailure(key);
+    }
+    metrics.reconcileDuration.observe((clock.monotonicMs() - startedMs) / 1000);
+  }
+
+  #next(key: Key, next: Awaited<ReturnType<Reconciler['reconcile']>>): void {
+    switch (next.kind) {
+      case 'gone':
+        this.#reconciler.forget(key);
+        this.#queue.forget(key);
+        return this.#options.metrics.gone(refOf(key));
+      case 'settled':
+        this.#queue.succeeded(key);
+        if (next.recheckAtMs !== undefined) this.#queue.addAt(key, next.recheckAtMs);
+        return undefined;
+      case 'again':
+        return this.#queue.add(key);
+      case 'backOff':
+        return this.#queue.addAfterFailure(key);
+      default:
+        return next satisfies never;
+    }
+  }
+
+  #measure(snapshot: Snapshot): void {
+    const { singleton, members, lease, routedUids } = snapshot;
+    const terminating = members.filter((member) => member.terminating).length;
+    const ready = members.filter((member) => member.ready && !member.terminating).length;
+    this.#options.metrics.seen({
+      namespace: singleton.namespace,
+      name: singleton.name,
+      isRouted: members.some((member) => member.role === 'active' && routedUids.includes(member.uid)),
+      term: lease?.ours === true ? lease.term : 0,
+      members: { ready, notReady: members.length - ready - terminating, terminating },
+    });
+  }
+
+  #acted(key: Key, action: Action, snapshot: Snapshot): void {
+    const { logger, metrics } = this.#options;
+    if (action.kind === 'grantLease') {
+      const { reason, message } = action.move;
+      return logger.info('granted', { singleton: key, pod: action.to.pod, term: action.term, reason, message });
+    }
+    if (action.kind === 'writeStatus') {
+      const move = action.status.lastMove;
+      if (move === undefined || move.term === snapshot.singleton.status?.lastMove?.term) return undefined;
+      return metrics.moved({ ...refOf(key), kind: move.kind, reason: move.reason ?? '', phasesMs: phasesOf(move) });
+    }
+    if (action.kind === 'emitEvent' || action.kind === 'checkTemplate') return undefined;
+    return logger.debug(describeAction(action), { singleton: key });
+  }
+}

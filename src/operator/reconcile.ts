@@ -1,0 +1,183 @@
+/** One look at one singleton: observe → decide → execute. */
+import { LEASE, POD, SERVICE } from '../adapters/kubernetes/resources.ts';
+import { ApiError, TransportError } from '../adapters/ports.ts';
+import type { Clock, Logger } from '../adapters/ports.ts';
+import type { Pod } from '../api/objects.ts';
+import { decide } from '../core/decide.ts';
+import { objectNames, templateRevision } from '../core/objects.ts';
+import { describeAction, describePlan, isGrant, sameGrant } from '../core/plan.ts';
+import type { Action, Plan } from '../core/plan.ts';
+import type { Instant, Snapshot } from '../core/snapshot.ts';
+import { refOf } from './caches.ts';
+import type { Key } from './caches.ts';
+import { execute, readLive } from './execute.ts';
+import type { Executor, Outcome } from './execute.ts';
+import { Recollections, afterAction, afterLooking } from './memory.ts';
+import { observe } from './observe.ts';
+
+/** What the queue is to do with the key. */
+export type Next =
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'settled'; readonly recheckAtMs: number | undefined }
+  | { readonly kind: 'again' }
+  | { readonly kind: 'backOff' };
+
+/** Somebody else's Lease or Service is in the way: no watch tells when it goes, so it is read again this often. */
+const FOREIGN_RECHECK_MS = 10_000;
+
+export interface ReconcilerOptions extends Omit<Executor, 'onDone'> {
+  readonly logger: Logger;
+  /** For metrics and checks. */
+  readonly onSnapshot?: (key: Key, snapshot: Snapshot) => void;
+  readonly onAction?: (key: Key, action: Action, snapshot: Snapshot) => void;
+  readonly onError?: (reason: string) => void;
+}
+
+interface Look {
+  readonly snapshot: Snapshot;
+  readonly plan: Plan;
+}
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #recollections = new Recollections();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects only when a read failed; what was written until then stands, and the next look goes on from there. */
+  async reconcile(key: Key): Promise<Next> {
+    await this.#findLostPods(key);
+    const first = this.#look(key);
+    if (first === undefined) return { kind: 'gone' };
+    if (!first.plan.actions.some(isGrant)) return this.#carryOut(key, first);
+    // A grant is decided twice: the caches may be old, so everything it rests on is read live before it.
+    await this.#readWhatTheGrantRestsOn(first);
+    const second = this.#look(key);
+    if (second === undefined) return { kind: 'gone' };
+    return sameGrant(first.plan, second.plan) ? this.#carryOut(key, second) : { kind: 'again' };
+  }
+
+  /** A pod left the watch's selection without being deleted. */
+  podLost(key: Key, pod: string): void {
+    this.#recollections.update(key, { lostPods: new Set([...this.#recollections.get(key).lostPods, pod]) });
+  }
+
+  forget(key: Key): void {
+    this.#recollections.forget(key);
+  }
+
+  #look(key: Key): Look | undefined {
+    const now = instantOf(this.#options.clock);
+    const recollection = this.#recollections.get(key);
+    const observation = observe(key, this.#options.caches, recollection);
+    if (observation === undefined) return undefined;
+    const memory = afterLooking(observation.snapshot, now);
+    const snapshot = { ...observation.snapshot, memory };
+    const uids = new Set(snapshot.members.map((member) => member.uid));
+    this.#recollections.update(key, {
+      memory,
+      ...(observation.parsed.ok && { accepted: observation.parsed.spec }),
+      deletedUids: new Set([...recollection.deletedUids].filter((uid) => uids.has(uid))),
+    });
+    this.#options.onSnapshot?.(key, snapshot);
+    return { snapshot, plan: decide(snapshot, now) };
+  }
+
+  async #carryOut(key: Key, { snapshot, plan }: Look): Promise<Next> {
+    const { logger } = this.#options;
+    if (plan.actions.length > 0) logger.debug('plan', { singleton: key, plan: describePlan(plan) });
+    const onDone = (action: Action): void => this.#done(key, action, snapshot);
+    const outcome = await execute(plan, snapshot.singleton, { ...this.#options, onDone });
+    switch (outcome.kind) {
+      case 'done':
+        this.#recollections.remember(key, { failure: undefined });
+        return this.#settled(snapshot, plan);
+      case 'stale':
+        logger.debug('an object changed meanwhile: deciding again', { singleton: key, action: describeAction(outcome.action) });
+        this.#options.onError?.('Conflict');
+        return { kind: 'again' };
+      case 'failed':
+        return this.#failed(key, snapshot, outcome);
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  #done(key: Key, action: Action, snapshot: Snapshot): void {
+    const { memory, deletedUids } = this.#recollections.get(key);
+    this.#recollections.update(key, {
+      memory: afterAction(memory, action, instantOf(this.#options.clock)),
+      ...(action.kind === 'deletePod' && { deletedUids: new Set([...deletedUids, action.expect.uid]) }),
+    });
+    this.#options.onAction?.(key, action, snapshot);
+  }
+
+  async #settled(snapshot: Snapshot, plan: Plan): Promise<Next> {
+    const isInTheWay = plan.holds.some((hold) => hold.name === 'LeaseTaken' || hold.name === 'ServiceTaken');
+    if (!isInTheWay) return { kind: 'settled', recheckAtMs: plan.recheckAtMs };
+    await this.#rereadForeign(snapshot);
+    const recheckAtMs = this.#options.clock.monotonicMs() + FOREIGN_RECHECK_MS;
+    return { kind: 'settled', recheckAtMs: Math.min(recheckAtMs, plan.recheckAtMs ?? Infinity) };
+  }
+
+  #failed(key: Key, snapshot: Snapshot, { action, error }: Extract<Outcome, { kind: 'failed' }>): Next {
+    const { logger } = this.#options;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.onError?.(reasonOf(error));
+    const { spec } = snapshot.singleton;
+    if (spec !== undefined && isVerdictOnTemplate(action, error)) {
+      this.#recollections.remember(key, { template: { revision: templateRevision(spec), refusal: message } });
+      return { kind: 'again' };
+    }
+    const failure = { action: describeAction(action), message };
+    const isKnown = this.#recollections.get(key).memory.failure?.message === message;
+    if (!isKnown) logger.warn('a request failed and will be tried again', { singleton: key, ...failure });
+    this.#recollections.remember(key, { failure });
+    return { kind: 'backOff' };
+  }
+
+  async #readWhatTheGrantRestsOn({ snapshot, plan }: Look): Promise<void> {
+    const grant = plan.actions.find(isGrant);
+    if (grant === undefined) return;
+    const { api, caches } = this.#options;
+    const ref = (name: string) => ({ namespace: snapshot.singleton.namespace, name });
+    const pods = [grant.to.pod, ...(grant.from === undefined ? [] : [grant.from])];
+    await Promise.all([
+      readLive(api, LEASE, caches.leases, ref(grant.lease)),
+      ...pods.map((pod) => readLive(api, POD, caches.pods, ref(pod))),
+    ]);
+  }
+
+  /** A member whose name label was taken away is invisible to the watch; read, it is seen again, and mended. */
+  async #findLostPods(key: Key): Promise<void> {
+    const { lostPods } = this.#recollections.get(key);
+    if (lostPods.size === 0) return;
+    this.#recollections.update(key, { lostPods: new Set() });
+    const { namespace } = refOf(key);
+    for (const name of lostPods) await readLive<Pod>(this.#options.api, POD, this.#options.caches.pods, { namespace, name });
+  }
+
+  async #rereadForeign({ singleton, lease, service, headless }: Snapshot): Promise<void> {
+    const { api, caches } = this.#options;
+    const names = objectNames(singleton.name);
+    const ref = (name: string) => ({ namespace: singleton.namespace, name });
+    if (lease?.ours === false) await readLive(api, LEASE, caches.leases, ref(names.lease));
+    if (service?.ours === false) await readLive(api, SERVICE, caches.services, ref(names.service));
+    if (headless?.ours === false) await readLive(api, SERVICE, caches.services, ref(names.headless));
+  }
+}
+
+const instantOf = (clock: Clock): Instant => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() });
+
+/** 422 and 400 say that this pod will never be taken; 403 (quota, policy) may pass. */
+const isVerdictOnTemplate = (action: Action, error: unknown): boolean =>
+  (action.kind === 'createPod' || action.kind === 'checkTemplate') &&
+  error instanceof ApiError &&
+  (error.status === 422 || error.status === 400);
+
+const reasonOf = (error: unknown): string => {
+  if (error instanceof ApiError) return error.reason;
+  return error instanceof TransportError ? error.failure : 'Unknown';
+};

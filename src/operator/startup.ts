@@ -1,0 +1,80 @@
+/** Before the first watch: can the API server be reached, does it know us, and may we do what we must? */
+import { discoverEndpointSlices, LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
+import { ApiError, TransportError, isNotFound } from '../adapters/ports.ts';
+import type { Clock, KubernetesApi, Logger, ResourceType } from '../adapters/ports.ts';
+
+/** Something that waiting will not mend; the message is one line for people. */
+export class StartupError extends Error {
+  override readonly name = 'StartupError';
+}
+
+export interface StartupOptions {
+  readonly api: KubernetesApi;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly namespace: string | undefined;
+}
+
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 10_000;
+
+/**
+ * Returns the EndpointSlice resource in the version the server has, once the server answers; undefined when aborted.
+ * An API server that can't be reached, or is overloaded, is waited for: it may be starting. Refused credentials, missing
+ * rights and a certificate that does not fit are thrown.
+ *
+ * @throws StartupError
+ */
+export async function waitForCluster({ api, clock, logger, signal, namespace }: StartupOptions): Promise<ResourceType | undefined> {
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    try {
+      const slices = await discoverEndpointSlices(api);
+      if (slices === undefined) throw new StartupError('the API server has no discovery.k8s.io/v1 or v1beta1; Kubernetes 1.20 or newer is needed');
+      for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, slices]) await mayList(api, type, namespace, logger);
+      return slices;
+    } catch (error) {
+      const hopeless = whyHopeless(error);
+      if (hopeless !== undefined) throw hopeless;
+      const retryMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** attempt);
+      const why = error instanceof Error ? error.message : String(error);
+      logger.warn(`the API server can't be used yet; trying again in ${retryMs / 1000} s`, { why });
+      await pause(clock, retryMs, signal);
+    }
+  }
+  return undefined;
+}
+
+async function mayList(api: KubernetesApi, type: ResourceType, namespace: string | undefined, logger: Logger): Promise<void> {
+  try {
+    await api.list(type, { limit: 1, ...(namespace !== undefined && { namespace }) });
+  } catch (error) {
+    if (isNotFound(error) && type === SINGLETON_SERVICE) {
+      return logger.warn('the API server does not know SingletonServices yet; apply crds/singletonservices.yaml');
+    }
+    if (error instanceof ApiError && error.status === 403) {
+      throw new StartupError(`no right to list ${type.plural}: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+  return undefined;
+}
+
+function whyHopeless(error: unknown): StartupError | undefined {
+  if (error instanceof StartupError) return error;
+  if (error instanceof ApiError && error.status === 401) {
+    return new StartupError(`the API server does not accept our credentials (401 ${error.message}); check the kubeconfig's user`);
+  }
+  if (error instanceof ApiError && error.status === 403) return new StartupError(error.message);
+  if (error instanceof TransportError && error.failure === 'tls') return new StartupError(error.message);
+  return undefined;
+}
+
+const pause = (clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const cancel = clock.after(delayMs, resolve);
+    signal.addEventListener('abort', () => {
+      cancel();
+      resolve();
+    }, { once: true });
+  });

@@ -1,0 +1,121 @@
+/** From objects as the API server sends them to the views that decisions are made of. */
+import { ANNOTATION, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
+import type { EndpointSlice, KubeObject, Lease, Node, Pod, Service } from '../api/objects.ts';
+import { fromIso } from '../api/time.ts';
+import { parseTerm } from '../core/lease.ts';
+import type { LeaseView, Member, MoveRecord, NodeView, Owned, ServiceView, Stranger } from '../core/snapshot.ts';
+
+const ZONE_LABELS = ['topology.kubernetes.io/zone', 'failure-domain.beta.kubernetes.io/zone'];
+
+export const controllerOf = (object: KubeObject) =>
+  object.metadata.ownerReferences?.find((owner) => owner.controller === true);
+
+const conditionOf = (pod: Pod, type: string) => pod.status?.conditions?.find((condition) => condition.type === type);
+
+export function memberView(pod: Pod): Member {
+  const labels = pod.metadata.labels ?? {};
+  const ready = conditionOf(pod, 'Ready');
+  const isReady = ready?.status === 'True';
+  const role = labels[LABEL.role];
+  return {
+    pod: pod.metadata.name,
+    uid: pod.metadata.uid,
+    resourceVersion: pod.metadata.resourceVersion,
+    named: labels[LABEL.name] !== undefined,
+    slot: slotOf(labels[LABEL.slot]),
+    role: role === ROLE.active || role === ROLE.standby ? role : undefined,
+    term: parseTerm(labels[LABEL.term]),
+    revision: labels[LABEL.revision],
+    node: pod.spec?.nodeName,
+    phase: pod.status?.phase ?? 'Pending',
+    ready: isReady,
+    readySinceWallMs: isReady ? fromIso(ready.lastTransitionTime) : undefined,
+    createdWallMs: fromIso(pod.metadata.creationTimestamp) ?? 0,
+    terminating: pod.metadata.deletionTimestamp !== undefined,
+    evicting: conditionOf(pod, 'DisruptionTarget')?.status === 'True',
+    crash: crashOf(pod),
+    podReason: pod.status?.reason,
+    noFailover: saysNoFailover(pod),
+  };
+}
+
+const slotOf = (label: string | undefined): number | undefined =>
+  label !== undefined && /^\d{1,2}$/.test(label) ? Number(label) : undefined;
+
+const saysNoFailover = (object: KubeObject): boolean =>
+  object.metadata.labels?.[NO_FAILOVER] === 'true' || object.metadata.annotations?.[NO_FAILOVER] === 'true';
+
+/** The first container that has ended, or that waits because it ended before. */
+function crashOf(pod: Pod): string | undefined {
+  for (const { name, state, lastState } of pod.status?.containerStatuses ?? []) {
+    if (state?.terminated !== undefined) return `${name}: ${endOf(state.terminated)}`;
+    const ended = lastState?.terminated;
+    if (state?.waiting?.reason !== undefined && ended !== undefined) return `${name}: ${state.waiting.reason} after ${endOf(ended)}`;
+  }
+  return undefined;
+}
+
+const endOf = ({ exitCode, reason }: { exitCode: number; reason?: string }): string =>
+  `exit code ${exitCode}${reason === undefined || reason === 'Error' ? '' : ` (${reason})`}`;
+
+export const strangerView = (pod: Pod): Stranger => ({
+  pod: pod.metadata.name,
+  uid: pod.metadata.uid,
+  resourceVersion: pod.metadata.resourceVersion,
+  role: pod.metadata.labels?.[LABEL.role],
+  term: pod.metadata.labels?.[LABEL.term],
+});
+
+const isOwnedBy = (object: KubeObject, ownerUid: string): boolean => controllerOf(object)?.uid === ownerUid;
+
+export function leaseView(lease: Lease, ownerUid: string): Owned<LeaseView> {
+  return {
+    ours: isOwnedBy(lease, ownerUid),
+    uid: lease.metadata.uid,
+    resourceVersion: lease.metadata.resourceVersion,
+    holder: lease.spec?.holderIdentity ?? '',
+    term: lease.spec?.leaseTransitions ?? 0,
+    named: lease.metadata.labels?.[LABEL.name] !== undefined,
+    move: parseMove(lease.metadata.annotations?.[ANNOTATION.move]),
+  };
+}
+
+/** Undefined for an annotation that no operator wrote: the Lease is then as good as one without a record. */
+function parseMove(text: string | undefined): MoveRecord | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const move = JSON.parse(text) as Partial<MoveRecord> | null;
+    const isWhole =
+      typeof move?.to === 'string' &&
+      Number.isSafeInteger(move.term) &&
+      typeof move.reason === 'string' &&
+      typeof move.message === 'string' &&
+      ['Initial', 'Failover', 'Switchover'].includes(move.kind ?? '') &&
+      Number.isFinite(move.detectedWallMs) &&
+      Number.isFinite(move.grantedWallMs);
+    return isWhole ? (move as MoveRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export const serviceView = (service: Service, ownerUid: string): Owned<ServiceView> => ({
+  ours: isOwnedBy(service, ownerUid),
+  uid: service.metadata.uid,
+  resourceVersion: service.metadata.resourceVersion,
+  labels: service.metadata.labels ?? {},
+  annotations: service.metadata.annotations ?? {},
+  spec: service.spec ?? {},
+});
+
+export const nodeView = (node: Node): NodeView => ({
+  zone: ZONE_LABELS.map((label) => node.metadata.labels?.[label]).find((zone) => zone !== undefined),
+  noFailover: saysNoFailover(node),
+});
+
+/** A null `ready` means true: discovery.k8s.io says so for consumers that know no better. */
+export const readyUids = (slices: readonly EndpointSlice[]): string[] =>
+  slices
+    .flatMap((slice) => slice.endpoints ?? [])
+    .filter((endpoint) => endpoint.conditions?.ready !== false)
+    .flatMap((endpoint) => endpoint.targetRef?.uid ?? []);
