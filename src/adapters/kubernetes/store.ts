@@ -5,8 +5,9 @@
  * Three sources tell of the same object in no common order. The rules that keep an older state from undoing a newer one:
  *
  *  - an event changes the store only if it is not older (by resourceVersion) than what is there;
- *  - an object that is known to be deleted stays deleted: its UID never comes back (`client-go` has no such memory, and
- *    there the answer to a write can resurrect an object until the next list);
+ *  - an object that is known to be deleted stays deleted: no state older than its deletion brings it back (`client-go` has
+ *    no such memory, and there the answer to a write can resurrect an object until the next list). A state that is not
+ *    older does: a watch with a selector also says DELETED of an object that merely stopped to match;
  *  - a list wins over everything that was stored before the list was asked for, and over anything newer only if it is
  *    newer still. So a cluster restored from a backup, whose versions start lower, is taken as it is.
  *
@@ -37,6 +38,7 @@ export function compareVersions(a: string, b: string): number | undefined {
 }
 
 const isOlder = (a: string, b: string): boolean => (compareVersions(a, b) ?? 1) < 0;
+const isNotOlder = (a: string, b: string): boolean => (compareVersions(a, b) ?? -1) >= 0;
 const isNewer = (a: string, b: string): boolean => (compareVersions(a, b) ?? -1) > 0;
 
 /** Keeps everything but the field that only server-side apply reads and that is often half of the object. */
@@ -81,8 +83,8 @@ interface Entry<T> {
 
 interface Tombstone {
   readonly seq: number;
-  /** Seen by a watch. Otherwise our own delete was answered, which may only have been the beginning. */
-  readonly confirmed: boolean;
+  /** Of the DELETED that a watch brought; absent: our own delete was answered, which may only have been the beginning. */
+  readonly deletedAt: string | undefined;
 }
 
 /** The oldest are forgotten: by then every lagging event has come. */
@@ -172,7 +174,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
    */
   forget(object: T): void {
     const { uid } = object.metadata;
-    this.#bury(uid, false);
+    this.#bury(uid, undefined);
     const key = objectKey(object);
     const entry = this.#entries.get(key);
     if (entry?.object.metadata.uid === uid) this.#remove(key, entry);
@@ -189,7 +191,9 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     const { uid, resourceVersion, deletionTimestamp } = object.metadata;
     const tombstone = this.#tombstones.get(uid);
     if (tombstone !== undefined) {
-      if (tombstone.confirmed || deletionTimestamp === undefined) return;
+      const { deletedAt } = tombstone;
+      const isBack = deletedAt === undefined ? deletionTimestamp !== undefined : isNotOlder(resourceVersion, deletedAt);
+      if (!isBack) return;
       this.#tombstones.delete(uid);
     }
     const key = objectKey(object);
@@ -204,7 +208,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
 
   #applyDeleted(object: T): void {
     const { uid, resourceVersion } = object.metadata;
-    this.#bury(uid, true);
+    this.#bury(uid, resourceVersion);
     const key = objectKey(object);
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
@@ -213,11 +217,11 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     if (stored.uid === uid || isNewer(resourceVersion, stored.resourceVersion)) this.#remove(key, entry);
   }
 
-  #bury(uid: string, confirmed: boolean): void {
+  #bury(uid: string, deletedAt: string | undefined): void {
     const before = this.#tombstones.get(uid);
     this.#tombstones.delete(uid);
     this.#seq += 1;
-    this.#tombstones.set(uid, { seq: this.#seq, confirmed: confirmed || before?.confirmed === true });
+    this.#tombstones.set(uid, { seq: this.#seq, deletedAt: deletedAt ?? before?.deletedAt });
     for (const oldest of this.#tombstones.keys()) {
       if (this.#tombstones.size <= MAX_TOMBSTONES) break;
       this.#tombstones.delete(oldest);
