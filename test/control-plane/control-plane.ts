@@ -33,7 +33,7 @@ export interface ControlPlaneOptions {
     readonly controllerManager?: readonly string[];
     readonly scheduler?: readonly string[];
   };
-  /** How long it may take to become ready. Default 60 s, for machines that are busy with other things. */
+  /** How long each step of the start may take. Default 60 s, for machines that are busy with other things. */
   readonly timeoutMs?: number;
   /** Leaves logs and data in the temporary folder after `stop()`. */
   readonly keepFiles?: boolean;

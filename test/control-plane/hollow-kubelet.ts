@@ -44,10 +44,10 @@ export interface PodEntry {
 export interface KubeletOptions {
   readonly startDelayMs: number;
   readonly stopDelayMs: number;
+  readonly leaseRenewMs: number;
   readonly nextPodIP: () => string;
 }
 
-const LEASE_RENEW_MS = 10_000;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 2_000;
 
@@ -189,7 +189,7 @@ export class HollowKubelet {
   async #renewLease(node: HollowNode): Promise<void> {
     const { signal } = this.#end;
     while (!signal.aborted) {
-      await sleep(LEASE_RENEW_MS, undefined, { signal }).catch(() => {});
+      await sleep(this.#options.leaseRenewMs, undefined, { signal }).catch(() => {});
       if (node.lost || signal.aborted) continue;
       await this.#attempt(node, () => this.#api.patch(`${LEASES}/${node.name}`, leaseRenewal(Date.now()))).catch(
         (error: unknown) => this.#ignoreIfGone(error),

@@ -26,6 +26,8 @@ export interface HollowNodesOptions {
   readonly startDelayMs?: number;
   /** From a pod's deletion to its being gone, at most its grace period. Default 0. */
   readonly stopDelayMs?: number;
+  /** Default 10 s, as a kubelet's. Shorten it with a controller manager that gives up on nodes sooner than after 40 s. */
+  readonly leaseRenewMs?: number;
   /** Default 500 a node. */
   readonly maxPods?: number;
 }
@@ -108,8 +110,8 @@ export async function startHollowNodes(
   const api = typeof target === 'string' ? restClientFromKubeconfig(target) : restClient(target.connection);
   const nextPodIP = addresses();
   const nodes = describeNodes(options, nextPodIP);
-  const { startDelayMs = 0, stopDelayMs = 0 } = options;
-  const kubelet = new HollowKubelet(api, nodes, { startDelayMs, stopDelayMs, nextPodIP });
+  const { startDelayMs = 0, stopDelayMs = 0, leaseRenewMs = 10_000 } = options;
+  const kubelet = new HollowKubelet(api, nodes, { startDelayMs, stopDelayMs, leaseRenewMs, nextPodIP });
   await kubelet.start();
   return {
     names: nodes.map(({ name }) => name),
@@ -152,12 +154,17 @@ async function findPod(kubelet: HollowKubelet, pod: PodName): Promise<RunningPod
 type PodCommands = Pick<HollowNodes, 'crash' | 'restart' | 'hang' | 'unhang' | 'fail' | 'exit' | 'vanish' | 'admit'>;
 
 function podCommands(kubelet: HollowKubelet): PodCommands {
-  const change = async (pod: PodName, act: (state: PodState) => void): Promise<Timing> => {
+  const findHeard = async (pod: PodName): Promise<RunningPod> => {
     const entry = await findPod(kubelet, pod);
+    if (entry.node.lost) throw new Error(`${pod.name} is on ${entry.node.name}, which is lost`);
+    return entry;
+  };
+  const change = async (pod: PodName, act: (state: PodState) => void): Promise<Timing> => {
+    const entry = await findHeard(pod);
     act(entry.state);
     return kubelet.report(entry);
   };
-  const restartEntry = (entry: RunningPod): Promise<Timing> => {
+  const restart = (entry: RunningPod): Promise<Timing> => {
     restartContainers(entry.state, Date.now());
     return kubelet.report(entry);
   };
@@ -168,13 +175,13 @@ function podCommands(kubelet: HollowKubelet): PodCommands {
     });
   return {
     async crash(pod, { restartAfterMs, containers, exitCode = 137 } = {}) {
-      const entry = await findPod(kubelet, pod);
+      const entry = await findHeard(pod);
       endContainers(entry.state, containers, exitCode, Date.now());
       const timing = await kubelet.report(entry);
-      if (restartAfterMs !== undefined) kubelet.later(restartAfterMs, () => restartEntry(entry));
+      if (restartAfterMs !== undefined) kubelet.later(restartAfterMs, () => restart(entry));
       return timing;
     },
-    restart: async (pod) => restartEntry(await findPod(kubelet, pod)),
+    restart: async (pod) => restart(await findHeard(pod)),
     hang: (pod) => change(pod, (state) => void (state.hung = true)),
     unhang: (pod) => change(pod, (state) => void (state.hung = false)),
     fail: (pod, reason = 'Evicted', message = 'The node was low on resource: hollow.') =>

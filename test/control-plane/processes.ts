@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SupervisorMessage, SupervisorRequest } from './supervisor.ts';
@@ -27,7 +27,9 @@ export interface ProcessHandle {
 export interface Processes {
   /** Removed when the last of them has ended. */
   readonly directory: string;
-  define(command: string, args: string[]): ProcessHandle;
+  readonly supervisorPid: number;
+  /** @param name unique; default: the file name of the command */
+  define(command: string, args: string[], name?: string): ProcessHandle;
   /** Ends everything and removes the folder (unless `keepFiles`). Can be called again. */
   shutDown(keepFiles?: boolean): Promise<void>;
 }
@@ -43,15 +45,18 @@ export function logTail(file: string, lines = 15): string {
 
 class Supervisor {
   readonly #child: ChildProcess;
+  readonly #directory: string;
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   readonly #running = new Map<string, number>();
   /** Programs that have been told to end. */
   readonly #toEnd = new Set<string>();
   #nextId = 1;
   #over = false;
+  #keepFiles = false;
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, directory: string) {
     this.#child = child;
+    this.#directory = directory;
     child.on('message', (message: SupervisorMessage) => this.#receive(message));
     child.once('exit', () => this.#lost());
   }
@@ -80,6 +85,7 @@ class Supervisor {
 
   async end(keepFiles: boolean): Promise<void> {
     if (this.#over) return;
+    this.#keepFiles = keepFiles;
     await this.ask({ kind: 'shutdown', keepFiles });
     this.#over = true;
     if (!this.#child.connected) return;
@@ -107,6 +113,7 @@ class Supervisor {
     this.#over = true;
     for (const pid of this.#running.values()) killGroup(pid);
     this.#running.clear();
+    if (!this.#keepFiles) rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 });
     for (const [id, resolve] of this.#waiting) resolve({ kind: 'reply', id, error: 'the supervisor has ended' });
     this.#waiting.clear();
   }
@@ -132,17 +139,23 @@ export async function superviseProcesses(): Promise<Processes> {
   failed.catch(() => {});
   if (hello.kind !== 'ready') throw new Error(`the supervisor began with ${hello.kind}`);
   const { directory } = hello;
-  const supervisor = new Supervisor(child);
+  const supervisor = new Supervisor(child, directory);
   return {
     directory,
-    define: (command, args) => processHandle(supervisor, directory, command, args),
+    supervisorPid: child.pid ?? 0,
+    define: (command, args, name = basename(command)) =>
+      processHandle(supervisor, name, join(directory, `${name}.log`), command, args),
     shutDown: (keepFiles = false) => supervisor.end(keepFiles),
   };
 }
 
-function processHandle(supervisor: Supervisor, directory: string, command: string, args: string[]): ProcessHandle {
-  const name = basename(command);
-  const logFile = join(directory, `${name}.log`);
+function processHandle(
+  supervisor: Supervisor,
+  name: string,
+  logFile: string,
+  command: string,
+  args: string[],
+): ProcessHandle {
   const signal = (signal: NodeJS.Signals, awaitExit: boolean) =>
     supervisor.ask({ kind: 'signal', name, signal, awaitExit });
   return {

@@ -25,6 +25,7 @@ export type SupervisorMessage =
   | { kind: 'exited'; name: string; pid: number; code: number | null; signal: string | null };
 
 const children = new Map<string, ChildProcess>();
+let ending: Promise<void> | undefined;
 const directory = mkdtempSync(join(tmpdir(), 'singleton-control-plane-'));
 
 const send = (message: SupervisorMessage): void => {
@@ -34,6 +35,8 @@ const send = (message: SupervisorMessage): void => {
 
 async function start(request: SupervisorRequest & { kind: 'start' }): Promise<number> {
   const { name, command, args, logFile } = request;
+  // Whoever is started now would be missed by the shutdown that is under way.
+  if (ending !== undefined) throw new Error('the control plane is being shut down');
   if (children.has(name)) throw new Error(`${name} is running already`);
   const log = openSync(logFile, 'a');
   // A process group of its own (detached), so that whatever it forks ends with it.
@@ -76,7 +79,6 @@ async function endAll(keepFiles: boolean): Promise<void> {
   if (!keepFiles) rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
 }
 
-let ending: Promise<void> | undefined;
 const shutDown = (keepFiles: boolean): Promise<void> => (ending ??= endAll(keepFiles));
 const leave = (): void => void shutDown(false).then(() => process.exit(0));
 
