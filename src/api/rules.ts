@@ -199,7 +199,7 @@ const ports: Rule = {
   cel: [
     {
       at: '',
-      rule: 'has(self.template) || (has(self.service.ports) && self.service.ports.size() > 0)',
+      rule: 'has(self.template) || !has(self.selector) || (has(self.service.ports) && self.service.ports.size() > 0)',
       message: 'service.ports is required with selector',
     },
     {

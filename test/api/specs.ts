@@ -11,11 +11,12 @@ export const aSpec = (fields: object = {}): object => ({ template: aTemplate(), 
 
 export const aSelector = (fields: object = {}): object => ({ matchLabels: { app: 'echo' }, ...fields });
 
-const sometimes = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
+const sometimes = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
 
-/** An object that has some of the fields, as JSON would have it: without undefined. */
+/** An object that has some of the fields: in the others undefined, which `nearlyASpec` removes at last. */
 const fields = (model: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<object> =>
-  fc.record(model, { requiredKeys: [] });
+  fc.record(Object.fromEntries(Object.entries(model).map(([name, value]) => [name, sometimes(value)])));
 
 /** Mostly inside 1 … `max`, sometimes beside it, sometimes no number at all. No nulls: those are tested by themselves. */
 const nearly = (max: number): fc.Arbitrary<unknown> =>
@@ -42,7 +43,8 @@ const expression = fc.record(
 const port = fc.record(
   {
     name: word('http', 'metrics'),
-    port: nearly(65_535),
+    // Few, so that some are the same.
+    port: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(80, 443, 8080) }, { weight: 1, arbitrary: nearly(65_535) }),
     targetPort: fc.oneof(word('http'), nearly(65_535)),
     protocol: word('TCP', 'UDP'),
     appProtocol: word('grpc'),
@@ -58,6 +60,10 @@ const service = fields({
   sessionAffinity: word('None', 'ClientIP'),
   sessionAffinityConfig: fields({ clientIP: fields({ timeoutSeconds: nearly(86_400) }) }),
   externalTrafficPolicy: word('Cluster', 'Local'),
+  healthCheckNodePort: nearly(65_535),
+  loadBalancerIP: word('192.0.2.1'),
+  loadBalancerClass: word('a/b'),
+  allocateLoadBalancerNodePorts: fc.boolean(),
   loadBalancerSourceRanges: fc.array(word('10.0.0.0/8'), { maxLength: 2 }),
   ipFamilies: fc.array(word('IPv4', 'IPv6'), { maxLength: 3 }),
 });
@@ -118,10 +124,12 @@ const selector = fields({
 export const nearlyASpec: fc.Arbitrary<object> = fc
   .record({
     replicas: sometimes(nearly(32)),
-    template: sometimes(
-      fc.oneof({ weight: 3, arbitrary: fc.constant(aTemplate()) }, { weight: 1, arbitrary: template }),
+    template: fc.oneof(
+      { weight: 8, arbitrary: fc.constant(aTemplate()) },
+      { weight: 1, arbitrary: template },
+      { weight: 1, arbitrary: fc.constant(undefined) },
     ),
-    selector: fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: selector }),
+    selector: fc.oneof({ weight: 8, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: selector }),
     service: sometimes(service),
     paused: sometimes(fc.oneof(fc.boolean(), word('yes'))),
     election: sometimes(election),
