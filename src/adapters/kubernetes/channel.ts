@@ -48,17 +48,16 @@ export class Channel {
   close(): void {
     this.#closed = true;
     for (const connection of this.#connections) {
-      connection.destroy(new TransportError('aborted', 'the connection to the API server was closed by this program'));
+      connection.destroy(closedByUs());
     }
     this.#connections.clear();
   }
 
   async #connect(credentials: Credentials): Promise<Connection> {
+    this.#throwIfClosed();
     const connection = await this.#open(credentials);
-    if (this.#closed) {
-      connection.retire();
-      throw new TransportError('aborted', 'the connection to the API server was closed by this program');
-    }
+    if (this.#closed) connection.retire();
+    this.#throwIfClosed();
     // The old one is retired only now: while the new one fails, it may still serve those that hold it.
     this.#current?.connection.retire();
     for (const old of this.#connections) if (!old.open && old.idle) this.#connections.delete(old);
@@ -66,6 +65,10 @@ export class Channel {
     this.#current = { connection, tlsKey: credentials.tlsKey };
     this.#options.onConnected?.(connection.protocol);
     return connection;
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closed) throw closedByUs();
   }
 
   async #open(credentials: Credentials): Promise<Connection> {
@@ -78,6 +81,9 @@ export class Channel {
     return new Http1Connection(origin, origin.host, options);
   }
 }
+
+const closedByUs = (): TransportError =>
+  new TransportError('aborted', 'the connection to the API server was closed by this program');
 
 function tlsOptions(origin: URL, material: TlsMaterial): tls.ConnectionOptions {
   // An IPv6 address stands in brackets in a URL, and nowhere else.

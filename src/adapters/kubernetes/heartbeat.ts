@@ -110,7 +110,10 @@ export class Heartbeat {
   }
 
   #sendPing(): void {
-    const sent = this.#probe.ping(() => this.#listen());
+    const sent = this.#probe.ping(() => {
+      this.#listen();
+      this.#arm();
+    });
     if (sent) this.#pingedAtMs = performance.now();
   }
 }

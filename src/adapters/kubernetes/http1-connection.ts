@@ -63,6 +63,7 @@ export class Http1Connection implements Connection {
     let connected = false;
     call.on('socket', (socket) => {
       connected = !socket.connecting;
+      if (connected) return; // a kept one
       socket.once(this.#origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         connected = true;
       });
