@@ -1,0 +1,73 @@
+# Every target installs what it needs first: Node and the modules through npm, and, for the local control plane,
+# Kubernetes' own programs (see scripts/build-kubernetes.sh; once a machine, about 7 minutes).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Node 24 comes with the modules, whatever the machine has.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+export npm_config_update_notifier := false
+
+# Further arguments: make bench ARGS="--moves 50", make demo USE_KUBECONFIG=1
+ARGS ?=
+export USE_KUBECONFIG ?= 0
+
+MODULES := node_modules/.package-lock.json
+
+.PHONY: help
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(MODULES): package.json package-lock.json
+	@scripts/install-modules.sh
+
+dist/operator-main.js: $(MODULES) scripts/build.ts $(shell find src -name '*.ts')
+	@echo "building dist/"
+	@npm run --silent build
+
+.PHONY: build
+build: dist/operator-main.js ## Bundle the operator into dist/
+
+.PHONY: programs
+programs: $(MODULES) ## Find or build etcd, kube-apiserver and the rest
+	@node scripts/find-programs.ts
+
+.PHONY: demo
+demo: build programs ## Three members, one active: kill it, delete the next, see who takes over (USE_KUBECONFIG=1: on your cluster)
+	@node demo/demo.ts
+
+.PHONY: test
+test: build programs ## Everything: types, style, unit tests, tests on a real control plane
+	@node scripts/test.ts
+
+.PHONY: test-unit
+test-unit: $(MODULES) ## Pure functions and fakes: seconds
+	@npm run --silent test:unit -- $(ARGS)
+
+.PHONY: test-integration
+test-integration: build programs ## On a real control plane: minutes
+	@npm run --silent test:integration -- $(ARGS)
+
+.PHONY: bench
+bench: build programs ## How fast it moves, what it writes, what it needs
+	@node bench/bench.ts $(ARGS)
+
+.PHONY: control-plane
+control-plane: programs ## A control plane to try things on, until Ctrl-C
+	@node test/control-plane/main.ts $(ARGS)
+
+.PHONY: generate
+generate: $(MODULES) ## Write crds/ and the README's list from the schema
+	@npm run --silent generate
+
+.PHONY: format
+format: $(MODULES) ## Format the sources
+	@npm run --silent format
+
+.PHONY: check
+check: $(MODULES) ## Types, lint, format
+	@npm run --silent typecheck && npm run --silent lint && npm run --silent format:check
+
+.PHONY: clean
+clean: ## Remove what was made here (the caches outside stay)
+	@rm -rf dist coverage node_modules

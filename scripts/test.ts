@@ -1,0 +1,72 @@
+/** All levels one after another, each to its end, and one closing line that adds them up. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+interface Level {
+  readonly name: string;
+  run(): Counts;
+}
+
+const reports = mkdtempSync(join(tmpdir(), 'singleton-test-'));
+
+const npmRun = (script: string, ...args: string[]): number | null =>
+  spawnSync('npm', ['run', '--silent', script, '--', ...args], { stdio: 'inherit' }).status;
+
+/** A check is one test: it passes or fails as a whole. */
+const check = (script: string): Level => ({
+  name: script,
+  run: () => (npmRun(script) === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 }),
+});
+
+const suite = (project: string): Level => ({
+  name: `test:${project}`,
+  run() {
+    const file = join(reports, `${project}.json`);
+    const status = npmRun(`test:${project}`, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`);
+    const counts = countsOf(file);
+    // A suite that ends badly without a failed test (a hook, a file that does not load) has failed all the same.
+    return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  },
+});
+
+function countsOf(file: string): Counts {
+  try {
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Record<string, number | undefined>;
+    const skipped = (report['numPendingTests'] ?? 0) + (report['numTodoTests'] ?? 0);
+    return { passed: report['numPassedTests'] ?? 0, failed: report['numFailedTests'] ?? 0, skipped };
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+const LEVELS: readonly Level[] = [
+  check('typecheck'),
+  check('lint'),
+  check('format:check'),
+  suite('unit'),
+  suite('integration'),
+];
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const lines: string[] = [];
+for (const level of LEVELS) {
+  console.log(`\n=== ${level.name}`);
+  const startedMs = performance.now();
+  const { passed, failed, skipped } = level.run();
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
+  lines.push(`  ${level.name.padEnd(20)} passed ${passed}, failed ${failed}, skipped ${skipped} (${seconds} s)`);
+}
+rmSync(reports, { recursive: true, force: true });
+console.log(`\n${lines.join('\n')}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
