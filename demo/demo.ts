@@ -23,7 +23,7 @@ const heading = (text: string): void => console.log(`\n=== ${text}`);
 interface Stage {
   readonly cluster: DemoCluster;
   readonly witness: Witness;
-  kubectl(...args: string[]): string;
+  readonly kubectl: (...args: string[]) => string;
 }
 
 async function main(): Promise<void> {
@@ -175,6 +175,6 @@ try {
   await main();
 } catch (error) {
   console.error(`demo: ${error instanceof Error ? error.message : String(error)}`);
-  if (error instanceof Error && error.cause !== undefined) console.error(`  last seen: ${String(error.cause)}`);
+  if (error instanceof Error && error.cause instanceof Error) console.error(`  last seen: ${error.cause.message}`);
   process.exitCode = 1;
 }

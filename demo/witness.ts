@@ -27,18 +27,17 @@ export class Witness {
   start(api: RestClient): void {
     const inNamespace = `/namespaces/${this.#namespace}`;
     const selector = { labelSelector: `${LABEL.name}=${this.#name}` };
-    const watch = <T extends object>(path: string, note: (object: T) => void): void => {
-      const onEvent = (type: string, object: T): void => {
+    // Each path delivers the kind of object that its note reads.
+    const watch = (path: string, note: (object: never) => void): void => {
+      const onEvent = (type: string, object: never): void => {
         if (type === 'ADDED' || type === 'MODIFIED') note(object);
       };
-      const handler = { onList: (items: T[]) => items.forEach(note), onEvent };
-      // The client's objects are plain JSON; what is read of them is checked by what is shown.
-      void api.follow(path, selector, handler as never, this.#stop.signal);
+      void api.follow(path, selector, { onList: (items: never[]) => items.forEach(note), onEvent }, this.#stop.signal);
     };
-    watch<Lease>(`/apis/coordination.k8s.io/v1${inNamespace}/leases`, (lease) => this.#lease(lease));
-    watch<Pod>(`/api/v1${inNamespace}/pods`, (pod) => this.#pod(pod));
-    watch<Service>(`/api/v1${inNamespace}/services`, (service) => this.#service(service));
-    watch<EndpointSlice>(`/apis/discovery.k8s.io/v1beta1${inNamespace}/endpointslices`, (slice) => this.#slice(slice));
+    watch(`/apis/coordination.k8s.io/v1${inNamespace}/leases`, (lease: Lease) => this.#lease(lease));
+    watch(`/api/v1${inNamespace}/pods`, (pod: Pod) => this.#pod(pod));
+    watch(`/api/v1${inNamespace}/services`, (service: Service) => this.#service(service));
+    watch(`/apis/discovery.k8s.io/v1beta1${inNamespace}/endpointslices`, (slice: EndpointSlice) => this.#slice(slice));
   }
 
   stop(): void {

@@ -70,7 +70,9 @@ const keepNode = (node: Node): Node => ({ metadata: keepMeta(node) });
 
 const keepSlice = (slice: EndpointSlice): EndpointSlice => ({
   metadata: keepMeta(slice),
-  endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, targetRef }) => present({ addresses, conditions, targetRef })),
+  endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, targetRef }) =>
+    present({ addresses, conditions, targetRef }),
+  ),
 });
 
 type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> };
@@ -95,6 +97,9 @@ export function refOf(key: Key): { namespace: string; name: string } {
 export function keysOfOwned(object: KubeObject): Key[] {
   const { namespace, labels } = object.metadata;
   const owner = controllerOf(object);
-  const names = [owner?.kind === KIND && owner.apiVersion === API_VERSION ? owner.name : undefined, labels?.[LABEL.name]];
+  const names = [
+    owner?.kind === KIND && owner.apiVersion === API_VERSION ? owner.name : undefined,
+    labels?.[LABEL.name],
+  ];
   return [...new Set(names.filter((name) => name !== undefined))].map((name) => keyOf(namespace, name));
 }

@@ -34,7 +34,9 @@ export async function execute(plan: Plan, singleton: SingletonView, executor: Ex
       await perform(action, singleton, executor);
       executor.onDone(action);
     } catch (error) {
-      const isStale = (isConflict(error) || isNotFound(error) || isAlreadyExists(error)) && (await reread(action, singleton, executor));
+      const isStale =
+        (isConflict(error) || isNotFound(error) || isAlreadyExists(error)) &&
+        (await reread(action, singleton, executor));
       return isStale ? { kind: 'stale', action } : { kind: 'failed', action, error };
     }
   }
@@ -84,8 +86,13 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
     case 'emitEvent':
       return emit(action, singleton, api, clock);
     case 'writeStatus': {
-      const patch = { metadata: { resourceVersion: action.resourceVersion }, status: replacing(singleton, action.status) };
-      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(singleton.name), patch, { subresource: 'status' });
+      const patch = {
+        metadata: { resourceVersion: action.resourceVersion },
+        status: replacing(singleton, action.status),
+      };
+      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(singleton.name), patch, {
+        subresource: 'status',
+      });
       return caches.singletons.acceptWrite(await written);
     }
     default:
@@ -105,7 +112,10 @@ interface LeaseContent {
 const leaseSpec = ({ holder, term, move }: LeaseContent) => ({
   holderIdentity: holder,
   leaseTransitions: term,
-  ...(move !== undefined && { acquireTime: toMicroTime(move.grantedWallMs), renewTime: toMicroTime(move.grantedWallMs) }),
+  ...(move !== undefined && {
+    acquireTime: toMicroTime(move.grantedWallMs),
+    renewTime: toMicroTime(move.grantedWallMs),
+  }),
 });
 
 const leasePatch = (singleton: SingletonView, expect: Expect, content: LeaseContent) => ({

@@ -65,7 +65,11 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
     if (member.slot === undefined || !isFinished(member)) continue;
     const old = failures[member.slot] ?? { count: 0, lastAtMs: 0, uids: [] };
     if (old.uids.includes(member.uid)) continue;
-    failures[member.slot] = { count: old.count + 1, lastAtMs: now.monotonicMs, uids: [...old.uids, member.uid].slice(-4) };
+    failures[member.slot] = {
+      count: old.count + 1,
+      lastAtMs: now.monotonicMs,
+      uids: [...old.uids, member.uid].slice(-4),
+    };
   }
   return failures;
 }

@@ -64,7 +64,7 @@ function singletonView(object: SingletonService, parsed: ParsedSpec, spec: Spec 
     deleting: metadata.deletionTimestamp !== undefined,
     spec,
     problems: parsed.ok ? [] : parsed.problems,
-    notActedUpon: parsed.ok ? notYetActedUpon(parsed.spec) : [],
+    notActedUpon: parsed.ok ? notYetActedUpon(parsed.spec, metadata.annotations) : [],
     status: object.status,
   };
 }

@@ -97,7 +97,8 @@ export class Operator {
     this.#isWorking = true;
     this.#options.metrics.isLeader.set(1);
     this.#options.logger.info('working', { singletons: this.#caches.singletons.size });
-    for (const { metadata } of this.#caches.singletons.values()) this.#enqueue(keyOf(metadata.namespace, metadata.name));
+    for (const { metadata } of this.#caches.singletons.values())
+      this.#enqueue(keyOf(metadata.namespace, metadata.name));
   }
 
   #createReflectors(): readonly Watched[] {
@@ -128,7 +129,8 @@ export class Operator {
   #listen(): void {
     const { singletons, pods, services, leases, nodes, slices } = this.#caches;
     const enqueueOwned = (old: KubeObject | undefined, current: KubeObject | undefined): void => {
-      for (const object of [old, current]) for (const key of object === undefined ? [] : keysOfOwned(object)) this.#enqueue(key);
+      for (const object of [old, current])
+        for (const key of object === undefined ? [] : keysOfOwned(object)) this.#enqueue(key);
     };
     singletons.onChange((old, current) => {
       const object = current ?? old;

@@ -95,7 +95,10 @@ export class Reconciler {
         this.#recollections.remember(key, { failure: undefined });
         return this.#settled(snapshot, plan);
       case 'stale':
-        logger.debug('an object changed meanwhile: deciding again', { singleton: key, action: describeAction(outcome.action) });
+        logger.debug('an object changed meanwhile: deciding again', {
+          singleton: key,
+          action: describeAction(outcome.action),
+        });
         this.#options.onError?.('Conflict');
         return { kind: 'again' };
       case 'failed':
@@ -156,7 +159,8 @@ export class Reconciler {
     if (lostPods.size === 0) return;
     this.#recollections.update(key, { lostPods: new Set() });
     const { namespace } = refOf(key);
-    for (const name of lostPods) await readLive<Pod>(this.#options.api, POD, this.#options.caches.pods, { namespace, name });
+    for (const name of lostPods)
+      await readLive<Pod>(this.#options.api, POD, this.#options.caches.pods, { namespace, name });
   }
 
   async #rereadForeign({ singleton, lease, service, headless }: Snapshot): Promise<void> {

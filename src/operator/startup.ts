@@ -26,11 +26,20 @@ const MAX_RETRY_MS = 10_000;
  *
  * @throws StartupError
  */
-export async function waitForCluster({ api, clock, logger, signal, namespace }: StartupOptions): Promise<ResourceType | undefined> {
+export async function waitForCluster({
+  api,
+  clock,
+  logger,
+  signal,
+  namespace,
+}: StartupOptions): Promise<ResourceType | undefined> {
   for (let attempt = 0; !signal.aborted; attempt++) {
     try {
       const slices = await discoverEndpointSlices(api);
-      if (slices === undefined) throw new StartupError('the API server has no discovery.k8s.io/v1 or v1beta1; Kubernetes 1.20 or newer is needed');
+      if (slices === undefined)
+        throw new StartupError(
+          'the API server has no discovery.k8s.io/v1 or v1beta1; Kubernetes 1.20 or newer is needed',
+        );
       for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, slices]) await mayList(api, type, namespace, logger);
       return slices;
     } catch (error) {
@@ -45,7 +54,12 @@ export async function waitForCluster({ api, clock, logger, signal, namespace }: 
   return undefined;
 }
 
-async function mayList(api: KubernetesApi, type: ResourceType, namespace: string | undefined, logger: Logger): Promise<void> {
+async function mayList(
+  api: KubernetesApi,
+  type: ResourceType,
+  namespace: string | undefined,
+  logger: Logger,
+): Promise<void> {
   try {
     await api.list(type, { limit: 1, ...(namespace !== undefined && { namespace }) });
   } catch (error) {
@@ -63,7 +77,9 @@ async function mayList(api: KubernetesApi, type: ResourceType, namespace: string
 function whyHopeless(error: unknown): StartupError | undefined {
   if (error instanceof StartupError) return error;
   if (error instanceof ApiError && error.status === 401) {
-    return new StartupError(`the API server does not accept our credentials (401 ${error.message}); check the kubeconfig's user`);
+    return new StartupError(
+      `the API server does not accept our credentials (401 ${error.message}); check the kubeconfig's user`,
+    );
   }
   if (error instanceof ApiError && error.status === 403) return new StartupError(error.message);
   if (error instanceof TransportError && error.failure === 'tls') return new StartupError(error.message);
@@ -73,8 +89,12 @@ function whyHopeless(error: unknown): StartupError | undefined {
 const pause = (clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const cancel = clock.after(delayMs, resolve);
-    signal.addEventListener('abort', () => {
-      cancel();
-      resolve();
-    }, { once: true });
+    signal.addEventListener(
+      'abort',
+      () => {
+        cancel();
+        resolve();
+      },
+      { once: true },
+    );
   });

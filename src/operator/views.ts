@@ -50,7 +50,8 @@ function crashOf(pod: Pod): string | undefined {
   for (const { name, state, lastState } of pod.status?.containerStatuses ?? []) {
     if (state?.terminated !== undefined) return `${name}: ${endOf(state.terminated)}`;
     const ended = lastState?.terminated;
-    if (state?.waiting?.reason !== undefined && ended !== undefined) return `${name}: ${state.waiting.reason} after ${endOf(ended)}`;
+    if (state?.waiting?.reason !== undefined && ended !== undefined)
+      return `${name}: ${state.waiting.reason} after ${endOf(ended)}`;
   }
   return undefined;
 }
