@@ -24,7 +24,12 @@ const address = z.string().transform((text, context) => {
   return parsed;
 });
 
-const numeric = (schema: z.ZodNumber) => z.string().regex(/^\d+(\.\d+)?$/, 'must be a number').transform(Number).pipe(schema);
+const numeric = (schema: z.ZodNumber) =>
+  z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, 'must be a number')
+    .transform(Number)
+    .pipe(schema);
 
 const percentage = z
   .string()
@@ -45,16 +50,36 @@ const flag = <T extends z.ZodType>(schema: T, help: string, byDefault?: string):
 });
 
 const FLAGS = {
-  kubeconfig: flag(z.string().min(1).optional(), 'kubeconfig file; in a pod the service account is used, elsewhere KUBECONFIG or ~/.kube/config'),
-  namespace: flag(z.string().regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'must be the name of a namespace').optional(), 'watch this namespace only; default: all'),
-  'leader-lease-namespace': flag(z.string().min(1).optional(), 'namespace of the operator replicas\' own Lease (not acted upon yet)'),
+  kubeconfig: flag(
+    z.string().min(1).optional(),
+    'kubeconfig file; in a pod the service account is used, elsewhere KUBECONFIG or ~/.kube/config',
+  ),
+  namespace: flag(
+    z
+      .string()
+      .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'must be the name of a namespace')
+      .optional(),
+    'watch this namespace only; default: all',
+  ),
+  'leader-lease-namespace': flag(
+    z.string().min(1).optional(),
+    "namespace of the operator replicas' own Lease (not acted upon yet)",
+  ),
   'leader-lease-name': flag(z.string().min(1), 'name of that Lease (not acted upon yet)', 'singleton-operator'),
   'leader-lease-duration': flag(duration, 'its duration (not acted upon yet)', '3s'),
   concurrency: flag(numeric(z.number().int().min(1).max(256)), 'singletons worked on at once, 1 to 256', '16'),
-  'kube-api-qps': flag(numeric(z.number().min(0).max(100_000)), 'requests to the API server a second; 0 is unlimited', '0'),
+  'kube-api-qps': flag(
+    numeric(z.number().min(0).max(100_000)),
+    'requests to the API server a second; 0 is unlimited',
+    '0',
+  ),
   'metrics-address': flag(address, 'where /metrics listens', ':8080'),
   'health-address': flag(address, 'where /livez and /readyz listen', ':8081'),
-  'node-loss-brake': flag(percentage, 'share of lost nodes above which nothing is promoted (not acted upon yet)', '55%'),
+  'node-loss-brake': flag(
+    percentage,
+    'share of lost nodes above which nothing is promoted (not acted upon yet)',
+    '55%',
+  ),
   'log-level': flag(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'debug, info, warn, error or silent', 'info'),
   'log-format': flag(z.enum(['json', 'pretty']), 'json or pretty', 'json'),
 } as const;
@@ -70,7 +95,10 @@ export class ConfigError extends Error {
 export const variableOf = (name: string): string => `SINGLETON_${name.toUpperCase().replaceAll('-', '_')}`;
 
 /** A flag on the command line wins over its environment variable, and that over the default. Throws `ConfigError`. */
-export function parseConfig(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Config | 'help' {
+export function parseConfig(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Config | 'help' {
   const given = parseFlags(args);
   if (given['help'] === true) return 'help';
   const config: Record<string, unknown> = {};
@@ -81,7 +109,9 @@ export function parseConfig(args: readonly string[], env: Readonly<Record<string
     const result = schema.safeParse(raw);
     if (!result.success) {
       const source = fromFlag === undefined ? variableOf(name) : `--${name}`;
-      throw new ConfigError(`${source}=${String(raw)}: ${result.error.issues[0]?.message ?? 'is not valid'} (${FLAGS[name].help})`);
+      throw new ConfigError(
+        `${source}=${String(raw)}: ${result.error.issues[0]?.message ?? 'is not valid'} (${FLAGS[name].help})`,
+      );
     }
     config[name] = result.data;
   }
@@ -91,8 +121,12 @@ export function parseConfig(args: readonly string[], env: Readonly<Record<string
 function parseFlags(args: readonly string[]): Record<string, string | boolean | undefined> {
   const options = Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { type: 'string' as const }]));
   try {
-    const { values } = parseArgs({ args: [...args], options: { ...options, help: { type: 'boolean', short: 'h' } }, strict: true });
-    return values as Record<string, string | boolean | undefined>;
+    const { values } = parseArgs({
+      args: [...args],
+      options: { ...options, help: { type: 'boolean', short: 'h' } },
+      strict: true,
+    });
+    return values;
   } catch (error) {
     throw new ConfigError(error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error));
   }
@@ -100,7 +134,8 @@ function parseFlags(args: readonly string[]): Record<string, string | boolean | 
 
 export function helpText(): string {
   const lines = Object.entries(FLAGS as Record<string, Flag<z.ZodType>>).map(
-    ([name, { help, default: byDefault }]) => `  --${name.padEnd(24)} ${help}${byDefault === undefined ? '' : ` (${byDefault})`}`,
+    ([name, { help, default: byDefault }]) =>
+      `  --${name.padEnd(24)} ${help}${byDefault === undefined ? '' : ` (${byDefault})`}`,
   );
   return `Usage: operator-main [flags]\n\nEach flag can be given as an environment variable, e.g. ${variableOf('log-level')}.\n\n${lines.join('\n')}\n`;
 }

@@ -23,7 +23,10 @@ async function run(config: Config): Promise<void> {
   });
   const metrics = createMetrics();
   const clock = createSystemClock();
-  const access = loadKubeconfig({ env: process.env, ...(config.kubeconfig !== undefined && { path: config.kubeconfig }) });
+  const access = loadKubeconfig({
+    env: process.env,
+    ...(config.kubeconfig !== undefined && { path: config.kubeconfig }),
+  });
   const api = createKubernetesApi({
     server: access.server,
     credentials: access.credentials,
@@ -35,10 +38,17 @@ async function run(config: Config): Promise<void> {
   let operator: Operator | undefined;
   const health = await serveHttp(config['health-address'], {
     '/livez': () => ({ status: 200, body: 'ok\n' }),
-    '/readyz': () => (operator?.isWorking === true ? { status: 200, body: 'ok\n' } : { status: 503, body: 'caches are not whole yet\n' }),
+    '/readyz': () =>
+      operator?.isWorking === true
+        ? { status: 200, body: 'ok\n' }
+        : { status: 503, body: 'caches are not whole yet\n' },
   });
   const exposed = await serveHttp(config['metrics-address'], {
-    '/metrics': async () => ({ status: 200, body: await metrics.registry.metrics(), contentType: metrics.registry.contentType }),
+    '/metrics': async () => ({
+      status: 200,
+      body: await metrics.registry.metrics(),
+      contentType: metrics.registry.contentType,
+    }),
   });
   const stop = stopper(async () => {
     aborted.abort();
@@ -49,11 +59,22 @@ async function run(config: Config): Promise<void> {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   logger.info('starting', { server: access.server, from: access.source, metrics: exposed.port, health: health.port });
-  const endpointSlices = await waitForCluster({ api, clock, logger, signal: aborted.signal, namespace: config.namespace });
+  const endpointSlices = await waitForCluster({
+    api,
+    clock,
+    logger,
+    signal: aborted.signal,
+    namespace: config.namespace,
+  });
   if (endpointSlices === undefined) return;
   const { concurrency, namespace } = config;
   operator = new Operator({
-    api, endpointSlices, clock, logger, metrics, concurrency,
+    api,
+    endpointSlices,
+    clock,
+    logger,
+    metrics,
+    concurrency,
     random: Math.random,
     ...(namespace !== undefined && { namespace }),
   });
@@ -68,7 +89,10 @@ const stopper = (end: () => Promise<void>) => (): void => {
 
 function fail(error: unknown): never {
   const isForPeople = error instanceof ConfigError || error instanceof KubeconfigError || error instanceof StartupError;
-  const text = isForPeople || (error instanceof Error && error.message.startsWith('cannot listen')) ? error.message : String((error as Error).stack ?? error);
+  const text =
+    isForPeople || (error instanceof Error && error.message.startsWith('cannot listen'))
+      ? error.message
+      : String((error as Error).stack ?? error);
   process.stderr.write(`singleton-operator: ${text}\n`);
   process.exit(error instanceof ConfigError || error instanceof KubeconfigError ? EXIT_USAGE : 1);
 }

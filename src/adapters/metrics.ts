@@ -23,93 +23,79 @@ const MOVE_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.5, 1, 2,
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+const SINGLETON = ['namespace', 'name'] as const;
+
 export function createMetrics() {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  return { registry, ...operatorMetrics(registry), ...singletonMetrics(registry), ...moveMetrics(registry) };
+}
+
+/** Of the process as a whole. */
+function operatorMetrics(registry: Registry) {
   const registers = [registry];
-  const singleton = ['namespace', 'name'] as const;
+  return {
+    isLeader: new Gauge({ name: 'singleton_operator_leader', help: '1 while this replica leads.', registers }),
+    reconcileDuration: new Histogram({
+      name: 'singleton_reconcile_duration_seconds',
+      help: 'Time of one look at one singleton, its writes included.',
+      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5],
+      registers,
+    }),
+    reconcileErrors: new Counter({
+      name: 'singleton_reconcile_errors_total',
+      help: 'Looks that ended early; reason Conflict is ordinary.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    queueDepth: new Gauge({
+      name: 'singleton_queue_depth',
+      help: 'Singletons waiting or being worked on.',
+      registers,
+    }),
+    apiRequests: new Counter({
+      name: 'singleton_api_requests_total',
+      help: 'Requests to the API server; code is the HTTP status or how the request failed.',
+      labelNames: ['verb', 'resource', 'code'],
+      registers,
+    }),
+    watchRestarts: new Counter({
+      name: 'singleton_watch_restarts_total',
+      help: 'Watches started again, by resource and why.',
+      labelNames: ['resource', 'reason'],
+      registers,
+    }),
+    invariantViolations: new Counter({
+      name: 'singleton_invariant_violations_total',
+      help: 'Invariants of the protocol seen broken. Must stay 0.',
+      labelNames: ['invariant'],
+      registers,
+    }),
+  };
+}
+
+/** Of each singleton, as it is seen now. */
+function singletonMetrics(registry: Registry) {
+  const registers = [registry];
   const active = new Gauge({
     name: 'singleton_active',
     help: '1 while an active member is routed.',
-    labelNames: [...singleton],
+    labelNames: [...SINGLETON],
     registers,
   });
   const term = new Gauge({
     name: 'singleton_term',
     help: 'The highest term granted.',
-    labelNames: [...singleton],
+    labelNames: [...SINGLETON],
     registers,
   });
   const members = new Gauge({
     name: 'singleton_members',
     help: 'Members by state.',
-    labelNames: [...singleton, 'state'],
-    registers,
-  });
-  const moves = new Counter({
-    name: 'singleton_moves_total',
-    help: 'Completed moves of the active.',
-    labelNames: [...singleton, 'kind', 'reason'],
-    registers,
-  });
-  const moveDuration = new Histogram({
-    name: 'singleton_move_duration_seconds',
-    help: 'Time each phase of a move took.',
-    labelNames: ['kind', 'phase'],
-    buckets: MOVE_BUCKETS,
-    registers,
-  });
-  const isLeader = new Gauge({ name: 'singleton_operator_leader', help: '1 while this replica leads.', registers });
-  const reconcileDuration = new Histogram({
-    name: 'singleton_reconcile_duration_seconds',
-    help: 'Time of one look at one singleton, its writes included.',
-    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5],
-    registers,
-  });
-  const reconcileErrors = new Counter({
-    name: 'singleton_reconcile_errors_total',
-    help: 'Looks that ended early; reason Conflict is ordinary.',
-    labelNames: ['reason'],
-    registers,
-  });
-  const queueDepth = new Gauge({
-    name: 'singleton_queue_depth',
-    help: 'Singletons waiting or being worked on.',
-    registers,
-  });
-  const apiRequests = new Counter({
-    name: 'singleton_api_requests_total',
-    help: 'Requests to the API server; code is the HTTP status or how the request failed.',
-    labelNames: ['verb', 'resource', 'code'],
-    registers,
-  });
-  const watchRestarts = new Counter({
-    name: 'singleton_watch_restarts_total',
-    help: 'Watches started again, by resource and why.',
-    labelNames: ['resource', 'reason'],
-    registers,
-  });
-  const invariantViolations = new Counter({
-    name: 'singleton_invariant_violations_total',
-    help: 'Invariants of the protocol seen broken. Must stay 0.',
-    labelNames: ['invariant'],
+    labelNames: [...SINGLETON, 'state'],
     registers,
   });
   return {
-    registry,
-    isLeader,
-    reconcileDuration,
-    reconcileErrors,
-    queueDepth,
-    apiRequests,
-    watchRestarts,
-    invariantViolations,
-    moved(move: MoveMetric): void {
-      moves.inc({ namespace: move.namespace, name: move.name, kind: move.kind, reason: move.reason });
-      for (const [phase, ms] of Object.entries(move.phasesMs)) {
-        if (ms !== undefined) moveDuration.observe({ kind: move.kind, phase }, ms / 1000);
-      }
-    },
     seen({ namespace, name, isRouted, term: value, members: states }: SingletonMetric): void {
       active.set({ namespace, name }, isRouted ? 1 : 0);
       term.set({ namespace, name }, value);
@@ -120,6 +106,32 @@ export function createMetrics() {
       active.remove({ namespace, name });
       term.remove({ namespace, name });
       for (const state of ['ready', 'notReady', 'terminating']) members.remove({ namespace, name, state });
+    },
+  };
+}
+
+/** Of the moves that were completed. */
+function moveMetrics(registry: Registry) {
+  const registers = [registry];
+  const moves = new Counter({
+    name: 'singleton_moves_total',
+    help: 'Completed moves of the active.',
+    labelNames: [...SINGLETON, 'kind', 'reason'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'singleton_move_duration_seconds',
+    help: 'Time each phase of a move took.',
+    labelNames: ['kind', 'phase'],
+    buckets: MOVE_BUCKETS,
+    registers,
+  });
+  return {
+    moved({ namespace, name, kind, reason, phasesMs }: MoveMetric): void {
+      moves.inc({ namespace, name, kind, reason });
+      for (const [phase, ms] of Object.entries(phasesMs)) {
+        if (ms !== undefined) duration.observe({ kind, phase }, ms / 1000);
+      }
     },
   };
 }

@@ -114,13 +114,21 @@ interface ServicePatch {
 }
 
 /** The patch that brings everything but the selector back to what the spec says; undefined when nothing is to mend. */
-export const routingServiceDrift = (singleton: SingletonView, spec: Spec, actual: ServiceView): ServicePatch | undefined =>
+export const routingServiceDrift = (
+  singleton: SingletonView,
+  spec: Spec,
+  actual: ServiceView,
+): ServicePatch | undefined =>
   serviceDrift(actual, serviceFields(spec), {
     annotations: spec.service.annotations,
     labels: { ...spec.service.labels, [LABEL.name]: singleton.name },
   });
 
-export function headlessServiceDrift(singleton: SingletonView, spec: Spec, actual: ServiceView): ServicePatch | undefined {
+export function headlessServiceDrift(
+  singleton: SingletonView,
+  spec: Spec,
+  actual: ServiceView,
+): ServicePatch | undefined {
   const patch = serviceDrift(actual, headlessFields(spec), {
     annotations: {},
     labels: { [LABEL.name]: singleton.name },

@@ -87,8 +87,18 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
       return { ...memory, template: { revision: action.revision, refusal: undefined } };
     case 'writeStatus':
       return { ...memory, statusWrittenAtMs: now.monotonicMs };
-    default:
+    case 'stripRole':
+    case 'createLease':
+    case 'restoreLease':
+    case 'createService':
+    case 'mendService':
+    case 'createPod':
+    case 'deletePod':
+    case 'mendLabels':
+    case 'emitEvent':
       return memory;
+    default:
+      return action satisfies never;
   }
 }
 

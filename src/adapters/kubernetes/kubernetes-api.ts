@@ -58,7 +58,7 @@ const MAX_READ_RETRIES = 5;
 export function createKubernetesApi(options: KubernetesApiOptions): ClosableKubernetesApi {
   const client = new Client(options);
   return {
-    get: (type, ref, call) => client.json('get', type.plural, get(objectPath(type, ref)), call),
+    get: async (type, ref, call) => await client.json('get', type.plural, get(objectPath(type, ref)), call),
     async list<T extends KubeObject>(
       type: ResourceType,
       query: Parameters<KubernetesApi['list']>[1],
