@@ -127,6 +127,41 @@ function definePrograms(
   };
 }
 
+interface Accounts {
+  readonly credentials: readonly Credential[];
+  readonly tokens: Readonly<Record<string, string>>;
+  tokenOf(user: string): string;
+}
+
+function issueTokens(users: readonly User[]): Accounts {
+  const credentials = [ADMIN, CONTROLLER_MANAGER, SCHEDULER, ...users].map(withToken);
+  const tokens = Object.fromEntries(credentials.map(({ name, token }) => [name, token]));
+  return {
+    credentials,
+    tokens,
+    tokenOf(user) {
+      const token = tokens[user];
+      if (token === undefined) throw new Error(`no user ${user}: name it in the options of startControlPlane`);
+      return token;
+    },
+  };
+}
+
+interface Boot {
+  readonly directory: string;
+  readonly layout: Layout;
+  readonly programs: Programs;
+  readonly accounts: Accounts;
+}
+
+interface RunningPlane {
+  readonly server: string;
+  readonly ca: string;
+  readonly api: RestClient;
+  writeKubeconfig(name: string, token: string, address?: string): string;
+  ready(): Promise<unknown>;
+}
+
 async function chooseLayout(directory: string, { minorVersion }: Binaries): Promise<Layout> {
   const [etcd = 0, etcdPeer = 0, apiServer = 0, controllerManager = 0, scheduler = 0] = await freePorts(5);
   return { directory, minorVersion, ports: { etcd, etcdPeer, apiServer, controllerManager, scheduler } };
@@ -142,6 +177,28 @@ function writeInputs(directory: string, credentials: readonly Credential[]): voi
   mkdirSync(join(directory, FILE.certificates));
 }
 
+/** Starts the programs in the order in which they need each other. Resolves when all of them work. */
+async function boot({ directory, layout, programs, accounts }: Boot, timeoutMs: number): Promise<RunningPlane> {
+  writeInputs(directory, accounts.credentials);
+  // Together: the API server waits for etcd better than anybody could from outside.
+  await Promise.all([programs.etcd.start(), programs.apiServer.start()]);
+  const ca = await certificateOf(directory, programs, timeoutMs);
+  const server = `https://${LOOPBACK}:${layout.ports.apiServer}`;
+  const writeKubeconfig = (name: string, token: string, address = server): string => {
+    const path = join(directory, name);
+    writeFileSync(path, kubeconfig({ server: address, ca, token }), { mode: 0o600 });
+    return path;
+  };
+  writeKubeconfig(FILE.controllerManagerKubeconfig, accounts.tokenOf(CONTROLLER_MANAGER.name));
+  writeKubeconfig(FILE.schedulerKubeconfig, accounts.tokenOf(SCHEDULER.name));
+  const api = restClient({ server, ca, token: accounts.tokenOf(ADMIN.name) });
+  const ready = () => whileRunning('the API server to be ready', programs, () => isReady(api), timeoutMs);
+  await ready();
+  await Promise.all([programs.controllerManager.start(), programs.scheduler.start()]);
+  await whileRunning('the controllers to run', programs, () => controllersRun(api, layout), timeoutMs);
+  return { server, ca, api, writeKubeconfig, ready };
+}
+
 async function startIn(
   processes: Processes,
   binaries: Binaries,
@@ -150,50 +207,28 @@ async function startIn(
 ): Promise<ControlPlane> {
   const { directory } = processes;
   const layout = await chooseLayout(directory, binaries);
-  const credentials = [ADMIN, CONTROLLER_MANAGER, SCHEDULER, ...(options.users ?? [])].map(withToken);
-  const tokens = Object.fromEntries(credentials.map(({ name, token }) => [name, token]));
-  const tokenOf = (user: string): string => {
-    const token = tokens[user];
-    if (token === undefined) throw new Error(`no user ${user}: name it in the options of startControlPlane`);
-    return token;
-  };
-  const server = `https://${LOOPBACK}:${layout.ports.apiServer}`;
+  const accounts = issueTokens(options.users ?? []);
   const programs = definePrograms(processes, binaries, layout, options);
-  const deadlineMs = options.timeoutMs ?? 60_000;
-
-  writeInputs(directory, credentials);
-  await Promise.all([programs.etcd.start(), programs.apiServer.start()]);
-  const ca = await certificateOf(directory, programs, deadlineMs);
-  const writeKubeconfig = (name: string, token: string, address = server): string => {
-    const path = join(directory, name);
-    writeFileSync(path, kubeconfig({ server: address, ca, token }), { mode: 0o600 });
-    return path;
-  };
-  writeKubeconfig(FILE.controllerManagerKubeconfig, tokenOf(CONTROLLER_MANAGER.name));
-  writeKubeconfig(FILE.schedulerKubeconfig, tokenOf(SCHEDULER.name));
-  const api = restClient({ server, ca, token: tokenOf(ADMIN.name) });
-  const ready = () => whileRunning('the API server to be ready', programs, () => isReady(api), deadlineMs);
-  await ready();
-  await Promise.all([programs.controllerManager.start(), programs.scheduler.start()]);
-  await whileRunning('the controllers to run', programs, () => controllersRun(api, layout), deadlineMs);
-
+  const plane = await boot({ directory, layout, programs, accounts }, options.timeoutMs ?? 60_000);
+  const { server, ca, api, writeKubeconfig } = plane;
   let kubeconfigs = 0;
+  const nextName = () => `user-${++kubeconfigs}.kubeconfig`;
   return {
     ...programs,
-    kubeconfigPath: writeKubeconfig(FILE.adminKubeconfig, tokenOf(ADMIN.name)),
+    kubeconfigPath: writeKubeconfig(FILE.adminKubeconfig, accounts.tokenOf(ADMIN.name)),
     server,
     ca,
-    tokens,
+    tokens: accounts.tokens,
     auditLogPath: join(directory, FILE.auditLog),
     binaries,
     directory,
     startupMs: performance.now() - startedAt,
     api,
     async ready() {
-      await ready();
+      await plane.ready();
     },
-    kubeconfigFor: (user, address) => writeKubeconfig(`user-${++kubeconfigs}.kubeconfig`, tokenOf(user), address),
-    kubeconfigWith: (token, address) => writeKubeconfig(`user-${++kubeconfigs}.kubeconfig`, token, address),
+    kubeconfigFor: (user, address) => writeKubeconfig(nextName(), accounts.tokenOf(user), address),
+    kubeconfigWith: (token, address) => writeKubeconfig(nextName(), token, address),
     async stop() {
       api.close();
       await processes.shutDown(options.keepFiles);

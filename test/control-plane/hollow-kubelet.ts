@@ -8,8 +8,9 @@ import { beginPod, isOutdated, statusPatch } from './hollow-pod.ts';
 import type { HollowPodObject, PodState } from './hollow-pod.ts';
 import { isNodeReady, leaseRenewal, nodeLease, nodeObject, readyStatus } from './hollow-node.ts';
 import type { HollowNode, NodeObject } from './hollow-node.ts';
-import { RestError, hasStatus } from './rest-client.ts';
+import { MAX_CONNECTIONS, RestError, hasStatus } from './rest-client.ts';
 import type { ApiObject, RestClient } from './rest-client.ts';
+import { Slots } from './slots.ts';
 
 export interface Instant {
   /** Milliseconds since 1970. */
@@ -59,6 +60,12 @@ const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases';
 const now = (): Instant => ({ wallMs: Date.now(), monotonicMs: performance.now() });
 const version = (object: { metadata: { resourceVersion: string } }): number => Number(object.metadata.resourceVersion);
 
+async function timed<T>(write: () => Promise<T>): Promise<[Timing, T]> {
+  const sent = now();
+  const result = await write();
+  return [{ sent, answered: now() }, result];
+}
+
 /** Answers that a repetition would not change. */
 const isFinal = (error: unknown): boolean =>
   error instanceof RestError && error.status >= 400 && error.status < 500 && ![409, 429].includes(error.status);
@@ -69,6 +76,8 @@ export class HollowKubelet {
   readonly #api: RestClient;
   readonly #options: KubeletOptions;
   readonly #end = new AbortController();
+  /** Here and not in the HTTP agent's queue, so that `sent` is when a write leaves, not when it begins to wait. */
+  readonly #slots = new Slots(MAX_CONNECTIONS);
   #gate: ReadyGate | undefined;
 
   constructor(api: RestClient, nodes: readonly HollowNode[], options: KubeletOptions) {
@@ -298,10 +307,8 @@ export class HollowKubelet {
   async #attempt<T>(node: HollowNode | undefined, write: () => Promise<T>): Promise<[Timing, T]> {
     for (let delayMs = FIRST_RETRY_MS, conflicts = 0; ; delayMs = Math.min(delayMs * 2, MAX_RETRY_MS)) {
       if (this.#end.signal.aborted || node?.lost === true) throw new SilentError();
-      const sent = now();
       try {
-        const result = await write();
-        return [{ sent, answered: now() }, result];
+        return await this.#slots.run(() => timed(write));
       } catch (error) {
         // A conflict that stays is another pod of the same name.
         conflicts += hasStatus(error, 409) ? 1 : 0;

@@ -159,9 +159,12 @@ async function watchOnce(connection: Connection, call: Call, onEvent: (event: Wa
   }
 }
 
-/** A client for one user. Calls share up to 32 kept connections: more in flight makes the API server no faster. */
+/** More calls in flight make an API server on two cores no faster. */
+export const MAX_CONNECTIONS = 32;
+
+/** A client for one user, whose calls share up to `MAX_CONNECTIONS` kept connections. */
 export function restClient(connection: Connection): RestClient {
-  const calls = new Agent({ keepAlive: true, maxSockets: 32 });
+  const calls = new Agent({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
   const watches = new Agent({ keepAlive: false });
   const call = async (method: string, path: string, body?: object, contentType?: string): Promise<unknown> => {
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
