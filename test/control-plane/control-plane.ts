@@ -158,7 +158,7 @@ interface RunningPlane {
   readonly server: string;
   readonly ca: string;
   readonly api: RestClient;
-  writeKubeconfig(name: string, token: string, address?: string): string;
+  readonly writeKubeconfig: (name: string, token: string, address?: string) => string;
   ready(): Promise<unknown>;
 }
 
