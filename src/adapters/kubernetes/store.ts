@@ -100,6 +100,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #listeners = new Set<StoreListener<T>>();
   #seq = 0;
+  /** Lists and events have told everything up to this version. */
+  #toldUpTo = '0';
 
   constructor(options: StoreOptions<T, I>) {
     this.name = options.name;
@@ -154,16 +156,21 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
       const createdSince = entry.seq > mark && !isOlder(entry.object.metadata.resourceVersion, resourceVersion);
       if (!createdSince) this.#remove(key, entry);
     }
+    this.#toldUpTo = resourceVersion;
   }
 
   /** An ADDED, MODIFIED or DELETED of a watch. */
   apply(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: T): void {
+    const { resourceVersion } = object.metadata;
+    if (isNewer(resourceVersion, this.#toldUpTo)) this.#toldUpTo = resourceVersion;
     if (type === 'DELETED') this.#applyDeleted(object);
     else this.#applyState(object);
   }
 
   /** What the server answered to our own create or patch: read-your-writes. A watch event that lags does not undo it. */
   acceptWrite(object: T): void {
+    // Late: a list or an event has already told this or what came after it, perhaps that the object is gone.
+    if ((compareVersions(object.metadata.resourceVersion, this.#toldUpTo) ?? 1) <= 0) return;
     this.#applyState(object);
   }
 
