@@ -59,18 +59,18 @@ async function run(config: Config): Promise<void> {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   logger.info('starting', { server: access.server, from: access.source, metrics: exposed.port, health: health.port });
-  const endpointSlices = await waitForCluster({
+  const cluster = await waitForCluster({
     api,
     clock,
     logger,
     signal: aborted.signal,
     namespace: config.namespace,
   });
-  if (endpointSlices === undefined) return;
+  if (cluster === undefined) return;
   const { concurrency, namespace } = config;
   operator = new Operator({
+    ...cluster,
     api,
-    endpointSlices,
     clock,
     logger,
     metrics,

@@ -1,9 +1,9 @@
 /** Which pods to create, delete or mend, so that every slot has one living member. */
-import { LABEL, ROLE, holderIdentity } from '../api/names.ts';
+import { EVENT, LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { shortHash } from './hash.ts';
 import { memberLabels, memberPod, templateRevision } from './objects.ts';
-import type { Action } from './plan.ts';
+import type { Action, EventAction } from './plan.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 /** A member that fails again and again is replaced after 1, 2, 4, … 60 s. The first time at once. */
@@ -35,6 +35,7 @@ export function planMembership(snapshot: Snapshot, spec: Spec, now: Instant): Me
   return {
     actions: [
       ...creations,
+      ...creationEvents(snapshot, creations),
       ...spare.map((member) => deletion(member, 'no slot for it')),
       ...finished.map((member) => deletion(member, member.podReason ?? member.phase)),
       ...snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member))),
@@ -74,16 +75,49 @@ function replacementDueAtMs(snapshot: Snapshot, slot: number): number {
   return failures.lastAtMs + Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures.count - 2));
 }
 
+/** One event for all that are new, and one for all that replace somebody. */
+function creationEvents(snapshot: Snapshot, creations: readonly Action[]): Action[] {
+  const created = creations.filter((action) => action.kind === 'createPod');
+  const replacing = created.filter(({ slot }) => predecessorsOf(snapshot, slot).length > 0);
+  const isNew = created.filter((action) => !replacing.includes(action));
+  const event = (reason: EventAction['reason'], pods: typeof created, message: string): Action[] => {
+    if (pods.length === 0) return [];
+    const identity = shortHash([snapshot.singleton.uid, reason, pods.map(({ pod }) => pod)], 10);
+    return [{ kind: 'emitEvent', event: { identity, reason, type: 'Normal', message } }];
+  };
+  return [
+    ...event(EVENT.memberCreated, isNew, `created ${isNew.map(({ pod }) => pod).join(', ')}`),
+    ...event(
+      EVENT.memberReplaced,
+      replacing,
+      replacing.map(({ pod, slot }) => replacement(snapshot, pod, slot)).join('; '),
+    ),
+  ];
+}
+
+function replacement(snapshot: Snapshot, pod: string, slot: number): string {
+  const old = snapshot.members.filter((member) => member.slot === slot);
+  const state = (member: Member): string => (isFinished(member) ? (member.podReason ?? member.phase) : 'being deleted');
+  const those = old.map((member) => `${member.pod} (${state(member)})`).join(', ');
+  return `${pod} replaces ${those === '' ? `${predecessorsOf(snapshot, slot).join(', ')} (gone)` : those}`;
+}
+
 /**
  * The name follows from whom the member replaces, so that two operators, or one with a cache that lags behind its own
  * writes, come to the same name: the second create is refused, and no slot gets two members.
  */
 function memberName(snapshot: Snapshot, slot: number): string {
-  const { name, uid, status } = snapshot.singleton;
+  const { name, uid } = snapshot.singleton;
+  return `${name}-${slot}-${shortHash([uid, slot, predecessorsOf(snapshot, slot)], 5)}`;
+}
+
+/** Names of the pods that had the slot, as far as pods and status tell. */
+function predecessorsOf(snapshot: Snapshot, slot: number): string[] {
   const seen = snapshot.members.filter((member) => member.slot === slot).map((member) => member.pod);
-  const remembered = (status?.members ?? []).filter((member) => member.slot === slot).map((member) => member.pod);
-  const predecessors = [...new Set([...seen, ...remembered])].sort();
-  return `${name}-${slot}-${shortHash([uid, slot, predecessors], 5)}`;
+  const remembered = snapshot.singleton.status?.members ?? [];
+  return [
+    ...new Set([...seen, ...remembered.filter((member) => member.slot === slot).map((member) => member.pod)]),
+  ].sort();
 }
 
 /** Living members beyond the first of their slot: the active stays, else a Ready one, else the oldest. */

@@ -112,6 +112,7 @@ export interface MoveRecord {
   readonly term: number;
   readonly detectedWallMs: number;
   readonly fencedWallMs: number | undefined;
+  /** When the grant was decided, the last moment before it was sent. */
   readonly grantedWallMs: number;
   /**
    * The term under which the holder is routed, when that is not the Lease's: the Lease was lost and rebuilt with a
@@ -158,11 +159,16 @@ export interface SlotFailures {
   readonly uids: readonly string[];
 }
 
+/** What this process saw of a move, each for the first time; undefined is what it did not see. */
 export interface Timeline {
   readonly term: number;
-  readonly labelledWallMs: number | undefined;
+  readonly detected: Instant | undefined;
+  /** The grant was answered. */
+  readonly granted: Instant | undefined;
+  readonly labelled: Instant | undefined;
   readonly flipped: Instant | undefined;
-  readonly routedWallMs: number | undefined;
+  /** The EndpointSlices name the new active. */
+  readonly routed: Instant | undefined;
 }
 
 export const noMemory: Memory = {

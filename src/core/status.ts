@@ -2,7 +2,7 @@
 import { CONDITION, EVENT, LABEL, ROLE } from '../api/names.ts';
 import type { ConditionType } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { fromIso, toIso } from '../api/time.ts';
+import { toIso } from '../api/time.ts';
 import type { ActiveStatus, MemberStatus, Move, Status } from '../api/types.ts';
 import { eligibility } from './candidates.ts';
 import { sameJson, shortHash } from './hash.ts';
@@ -11,7 +11,7 @@ import { isFinished } from './membership.ts';
 import type { Need } from './move.ts';
 import { templateRevision } from './objects.ts';
 import type { Action, EventAction, Hold } from './plan.ts';
-import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
+import type { Instant, LeaseView, Member, Snapshot, Timeline } from './snapshot.ts';
 
 const MOVES_KEPT = 10;
 /** How long the status waits for the EndpointSlices to name the new active, so that a move costs one status write. */
@@ -135,7 +135,12 @@ function lastMoveOf(snapshot: Snapshot, now: Instant): Move | undefined {
   if (move === undefined || move.routingTerm !== undefined) return undefined;
   if (snapshot.singleton.status?.lastMove?.term === move.term) return undefined;
   const timeline = snapshot.memory.timeline?.term === move.term ? snapshot.memory.timeline : undefined;
-  const routedWallMs = timeline?.routedWallMs ?? timeline?.flipped?.wallMs ?? now.wallMs;
+  const routed = timeline?.routed ?? timeline?.flipped ?? now;
+  // By the monotonic clock where this process saw both ends.
+  const tookMs =
+    timeline?.detected === undefined
+      ? routed.wallMs - move.detectedWallMs
+      : routed.monotonicMs - timeline.detected.monotonicMs;
   return {
     kind: move.kind,
     reason: move.reason,
@@ -146,9 +151,9 @@ function lastMoveOf(snapshot: Snapshot, now: Instant): Move | undefined {
     detectedAt: toIso(move.detectedWallMs),
     ...(move.fencedWallMs !== undefined && { fencedAt: toIso(move.fencedWallMs) }),
     grantedAt: toIso(move.grantedWallMs),
-    ...(timeline?.labelledWallMs !== undefined && { labelledAt: toIso(timeline.labelledWallMs) }),
-    routedAt: toIso(routedWallMs),
-    milliseconds: Math.max(0, Math.round(routedWallMs - move.detectedWallMs)),
+    ...(timeline?.labelled !== undefined && { labelledAt: toIso(timeline.labelled.wallMs) }),
+    routedAt: toIso(routed.wallMs),
+    milliseconds: Math.max(0, Math.round(tookMs)),
   };
 }
 
@@ -263,7 +268,7 @@ function adviceFor(spec: Spec): string[] {
 }
 
 function standbyVerdict(snapshot: Snapshot): Verdict {
-  const others = snapshot.members.filter((member) => !isActive(snapshot, member));
+  const others = snapshot.members.filter((member) => !isActive(snapshot, member) && !member.terminating);
   const ready = others.filter((member) => eligibility(member, snapshot).eligible);
   if (ready.length > 0)
     return ['True', 'CandidateReady', `${ready.length} of ${others.length} other members can take over at once`];
@@ -372,15 +377,21 @@ function moveEvent(snapshot: Snapshot, move: Move): EventAction {
   };
 }
 
-/** Milliseconds of each phase of a move, for the metrics; undefined where the status does not tell. */
-export function phasesOf(move: Move): Record<'detect' | 'grant' | 'label' | 'route', number | undefined> {
-  const at = [move.detectedAt, move.grantedAt, move.labelledAt, move.routedAt].map(fromIso);
-  const between = (a: number | undefined, b: number | undefined): number | undefined =>
-    a === undefined || b === undefined ? undefined : Math.max(0, b - a);
+/**
+ * Milliseconds of each phase of a move, for the metrics; undefined where this process did not see both ends. `detect` is
+ * from the first sight of the trouble to the decision: holds make it long. Nothing is fenced in mode Routing.
+ */
+export function phasesOf(
+  timeline: Timeline,
+  decidedWallMs: number,
+): Record<'detect' | 'grant' | 'label' | 'route', number | undefined> {
+  const { detected, granted, labelled, routed } = timeline;
+  const between = (from: Instant | undefined, to: Instant | undefined): number | undefined =>
+    from === undefined || to === undefined ? undefined : Math.max(0, to.monotonicMs - from.monotonicMs);
   return {
-    detect: 0,
-    grant: between(at[0], at[1]),
-    label: between(at[1], at[2]),
-    route: between(at[2] ?? at[1], at[3]),
+    detect: detected === undefined ? undefined : Math.max(0, decidedWallMs - detected.wallMs),
+    grant: granted === undefined ? undefined : Math.max(0, granted.wallMs - decidedWallMs),
+    label: between(granted, labelled),
+    route: between(labelled, routed),
   };
 }

@@ -49,12 +49,20 @@ function timelineSeen(snapshot: Snapshot, now: Instant): Timeline | undefined {
   const isFlipped = parseTerm(service?.spec.selector?.[LABEL.term]) === routingTerm(lease);
   const isRouted = holder !== undefined && isFlipped && snapshot.routedUids.includes(holder.uid);
   return {
-    term,
-    labelledWallMs: old?.labelledWallMs,
+    ...(old ?? emptyTimeline(term)),
     flipped: old?.flipped ?? (isFlipped ? now : undefined),
-    routedWallMs: old?.routedWallMs ?? (isRouted ? now.wallMs : undefined),
+    routed: old?.routed ?? (isRouted ? now : undefined),
   };
 }
+
+const emptyTimeline = (term: number): Timeline => ({
+  term,
+  detected: undefined,
+  granted: undefined,
+  labelled: undefined,
+  flipped: undefined,
+  routed: undefined,
+});
 
 function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   const failures: Record<number, SlotFailures> = {};
@@ -78,9 +86,9 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
 export function afterAction(memory: Memory, action: Action, now: Instant): Memory {
   switch (action.kind) {
     case 'grantLease':
-      return withTimeline(memory, action.term, {});
+      return withTimeline(memory, action.term, { detected: memory.trouble?.since, granted: now });
     case 'labelActive':
-      return withTimeline(memory, memory.timeline?.term, { labelledWallMs: now.wallMs });
+      return withTimeline(memory, memory.timeline?.term, { labelled: now });
     case 'flipService':
       return withTimeline(memory, action.term, { flipped: now });
     case 'checkTemplate':
@@ -105,8 +113,7 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
 function withTimeline(memory: Memory, term: number | undefined, step: Partial<Timeline>): Memory {
   if (term === undefined) return memory;
   const old = memory.timeline?.term === term ? memory.timeline : undefined;
-  const fresh: Timeline = { term, labelledWallMs: undefined, flipped: undefined, routedWallMs: undefined };
-  return { ...memory, timeline: { ...(old ?? fresh), ...step } };
+  return { ...memory, timeline: { ...(old ?? emptyTimeline(term)), ...step } };
 }
 
 /** Everything this process remembers, by singleton. */

@@ -14,13 +14,15 @@ import { phasesOf } from '../core/status.ts';
 import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import { WorkQueue } from './queue.ts';
-import { Reconciler } from './reconcile.ts';
+import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
 import { nodeView } from './views.ts';
 
 export interface OperatorOptions {
   readonly api: KubernetesApi;
   /** In the version the server has (`discoverEndpointSlices`). */
   readonly endpointSlices: ResourceType;
+  /** Default true. */
+  readonly mayReadNodes?: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -32,6 +34,7 @@ export interface OperatorOptions {
 }
 
 const SYNC_POLL_MS = 20;
+const MAX_AGAIN_AT_ONCE = 3;
 
 interface Watched {
   readonly hasSynced: boolean;
@@ -45,6 +48,8 @@ export class Operator {
   readonly #reflectors: readonly Watched[];
   readonly #queue: WorkQueue;
   readonly #reconciler: Reconciler;
+  /** How often in a row a key's decision was overtaken. */
+  readonly #timesStale = new Map<Key, number>();
   #isWorking = false;
   #stopped = false;
 
@@ -111,7 +116,7 @@ export class Operator {
       this.#reflect(POD, pods, owned),
       this.#reflect(SERVICE, services, owned),
       this.#reflect(LEASE, leases, owned),
-      this.#reflect(NODE, nodes, {}),
+      ...(this.#options.mayReadNodes === false ? [] : [this.#reflect(NODE, nodes, {})]),
       this.#reflect(endpointSlices, slices, owned),
     ];
   }
@@ -161,8 +166,8 @@ export class Operator {
       this.#next(key, await this.#reconciler.reconcile(key));
     } catch (error) {
       logger.warn('a look at a singleton failed and will be repeated', { singleton: key, error });
-      metrics.reconcileErrors.inc({ reason: error instanceof Error ? error.name : 'Unknown' });
-      this.#queue.addAfterFailure(key);
+      metrics.reconcileErrors.inc({ reason: reasonOf(error) });
+      this.#queue.addAfterFailure(key, backoffFor(error));
     }
     metrics.reconcileDuration.observe((clock.monotonicMs() - startedMs) / 1000);
   }
@@ -171,16 +176,22 @@ export class Operator {
     switch (next.kind) {
       case 'gone':
         this.#reconciler.forget(key);
+        this.#timesStale.delete(key);
         this.#queue.forget(key);
         return this.#options.metrics.gone(refOf(key));
       case 'settled':
         this.#queue.succeeded(key);
+        this.#timesStale.delete(key);
         if (next.recheckAtMs !== undefined) this.#queue.addAt(key, next.recheckAtMs);
         return undefined;
-      case 'again':
-        return this.#queue.add(key);
+      case 'again': {
+        // At once, but not for ever: somebody may be writing against us.
+        const times = (this.#timesStale.get(key) ?? 0) + 1;
+        this.#timesStale.set(key, times);
+        return times <= MAX_AGAIN_AT_ONCE ? this.#queue.add(key) : this.#queue.addAfterFailure(key);
+      }
       case 'backOff':
-        return this.#queue.addAfterFailure(key);
+        return this.#queue.addAfterFailure(key, next);
       default:
         return next satisfies never;
     }
@@ -208,7 +219,9 @@ export class Operator {
     if (action.kind === 'writeStatus') {
       const move = action.status.lastMove;
       if (move === undefined || move.term === snapshot.singleton.status?.lastMove?.term) return undefined;
-      return metrics.moved({ ...refOf(key), kind: move.kind, reason: move.reason ?? '', phasesMs: phasesOf(move) });
+      const { timeline } = snapshot.memory;
+      const phasesMs = timeline === undefined ? {} : phasesOf(timeline, snapshot.lease?.move?.grantedWallMs ?? 0);
+      return metrics.moved({ ...refOf(key), kind: move.kind, reason: move.reason ?? '', phasesMs });
     }
     if (action.kind === 'emitEvent' || action.kind === 'checkTemplate') return undefined;
     return logger.debug(describeAction(action), { singleton: key });

@@ -13,6 +13,13 @@ export interface QueueOptions {
   readonly onDepth?: (depth: number) => void;
 }
 
+export interface Backoff {
+  /** The server asked for at least so much. */
+  readonly minMs?: number;
+  /** Default 30 s. */
+  readonly maxMs?: number;
+}
+
 const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 30_000;
 
@@ -51,12 +58,13 @@ export class WorkQueue {
     this.#timers.set(key, { dueAtMs, cancel });
   }
 
-  /** Adds the key after 20 ms, 40 ms, … 30 s, half of it by chance, so that keys that failed together part ways. */
-  addAfterFailure(key: string): void {
+  /** Adds the key after 20 ms, 40 ms, … `maxMs`, half of it by chance, so that keys that failed together part ways. */
+  addAfterFailure(key: string, { minMs = 0, maxMs = MAX_BACKOFF_MS }: Backoff = {}): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    const backoffMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(failures, 20));
-    this.addAt(key, this.#options.clock.monotonicMs() + backoffMs * (0.5 + this.#options.random() / 2));
+    const backoffMs = Math.min(maxMs, FIRST_BACKOFF_MS * 2 ** Math.min(failures, 20));
+    const delayMs = Math.max(minMs, backoffMs * (0.5 + this.#options.random() / 2));
+    this.addAt(key, this.#options.clock.monotonicMs() + delayMs);
   }
 
   /** The key's work succeeded: the next failure is its first. */

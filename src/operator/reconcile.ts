@@ -14,13 +14,14 @@ import { execute, readLive } from './execute.ts';
 import type { Executor, Outcome } from './execute.ts';
 import { Recollections, afterAction, afterLooking } from './memory.ts';
 import { observe } from './observe.ts';
+import type { Backoff } from './queue.ts';
 
 /** What the queue is to do with the key. */
 export type Next =
   | { readonly kind: 'gone' }
   | { readonly kind: 'settled'; readonly recheckAtMs: number | undefined }
   | { readonly kind: 'again' }
-  | { readonly kind: 'backOff' };
+  | ({ readonly kind: 'backOff' } & Backoff);
 
 /** Somebody else's Lease or Service is in the way: no watch tells when it goes, so it is read again this often. */
 const FOREIGN_RECHECK_MS = 10_000;
@@ -138,7 +139,7 @@ export class Reconciler {
     const isKnown = this.#recollections.get(key).memory.failure?.message === message;
     if (!isKnown) logger.warn('a request failed and will be tried again', { singleton: key, ...failure });
     this.#recollections.remember(key, { failure });
-    return { kind: 'backOff' };
+    return { kind: 'backOff', ...backoffFor(error) };
   }
 
   async #readWhatTheGrantRestsOn({ snapshot, plan }: Look): Promise<void> {
@@ -181,7 +182,18 @@ const isVerdictOnTemplate = (action: Action, error: unknown): boolean =>
   error instanceof ApiError &&
   (error.status === 422 || error.status === 400);
 
-const reasonOf = (error: unknown): string => {
+/** When the API server is back, failovers must not wait for a long backoff to end. */
+const UNREACHABLE_MAX_MS = 2_000;
+
+/** How long to wait after an error: what the server asks for; not long when it can't be reached or is overloaded. */
+export function backoffFor(error: unknown): Backoff {
+  if (error instanceof TransportError) return { maxMs: UNREACHABLE_MAX_MS };
+  if (!(error instanceof ApiError) || (error.status !== 429 && error.status < 500)) return {};
+  return { maxMs: UNREACHABLE_MAX_MS, minMs: error.retryAfterMs ?? 0 };
+}
+
+/** For metrics. */
+export const reasonOf = (error: unknown): string => {
   if (error instanceof ApiError) return error.reason;
   return error instanceof TransportError ? error.failure : 'Unknown';
 };

@@ -1,5 +1,12 @@
 /** Before the first watch: can the API server be reached, does it know us, and may we do what we must? */
-import { discoverEndpointSlices, LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
+import {
+  discoverEndpointSlices,
+  LEASE,
+  NODE,
+  POD,
+  SERVICE,
+  SINGLETON_SERVICE,
+} from '../adapters/kubernetes/resources.ts';
 import { ApiError, TransportError, isNotFound } from '../adapters/ports.ts';
 import type { Clock, KubernetesApi, Logger, ResourceType } from '../adapters/ports.ts';
 
@@ -19,29 +26,26 @@ export interface StartupOptions {
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
 
+/** What the cluster offers this operator. */
+export interface Cluster {
+  /** In the version the server has. */
+  readonly endpointSlices: ResourceType;
+  /** A role bound to one namespace can't read nodes; then zones and `no-failover` on nodes are not known. */
+  readonly mayReadNodes: boolean;
+}
+
 /**
- * Returns the EndpointSlice resource in the version the server has, once the server answers; undefined when aborted.
+ * Returns what the cluster offers, once the server answers; undefined when aborted.
  * An API server that can't be reached, or is overloaded, is waited for: it may be starting. Refused credentials, missing
  * rights and a certificate that does not fit are thrown.
  *
  * @throws StartupError
  */
-export async function waitForCluster({
-  api,
-  clock,
-  logger,
-  signal,
-  namespace,
-}: StartupOptions): Promise<ResourceType | undefined> {
+export async function waitForCluster(options: StartupOptions): Promise<Cluster | undefined> {
+  const { clock, logger, signal } = options;
   for (let attempt = 0; !signal.aborted; attempt++) {
     try {
-      const slices = await discoverEndpointSlices(api);
-      if (slices === undefined)
-        throw new StartupError(
-          'the API server has no discovery.k8s.io/v1 or v1beta1; Kubernetes 1.20 or newer is needed',
-        );
-      for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, slices]) await mayList(api, type, namespace, logger);
-      return slices;
+      return await examine(options);
     } catch (error) {
       const hopeless = whyHopeless(error);
       if (hopeless !== undefined) throw hopeless;
@@ -52,6 +56,28 @@ export async function waitForCluster({
     }
   }
   return undefined;
+}
+
+async function examine({ api, logger, namespace }: StartupOptions): Promise<Cluster> {
+  const endpointSlices = await discoverEndpointSlices(api);
+  if (endpointSlices === undefined) {
+    throw new StartupError('the API server has no discovery.k8s.io/v1 or v1beta1; Kubernetes 1.20 or newer is needed');
+  }
+  for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, endpointSlices]) {
+    await mayList(api, type, namespace, logger);
+  }
+  return { endpointSlices, mayReadNodes: await mayReadNodes(api, namespace, logger) };
+}
+
+async function mayReadNodes(api: KubernetesApi, namespace: string | undefined, logger: Logger): Promise<boolean> {
+  try {
+    await api.list(NODE, { limit: 1 });
+    return true;
+  } catch (error) {
+    if (namespace === undefined || !(error instanceof ApiError) || error.status !== 403) throw error;
+    logger.warn('no right to list nodes: zones and no-failover on nodes are not known', { why: error.message });
+    return false;
+  }
 }
 
 async function mayList(
