@@ -26,7 +26,17 @@ export const ownedMeta = (singleton: SingletonView, name: string) => ({
 });
 
 /** Names the template's content, as `pod-template-hash` does for a ReplicaSet. */
-export const templateRevision = (spec: Spec): string => shortHash(spec.template, 8);
+export function templateRevision({ template }: Spec): string {
+  if (template === undefined) return '';
+  const known = revisions.get(template);
+  if (known !== undefined) return known;
+  const revision = shortHash(template, 8);
+  revisions.set(template, revision);
+  return revision;
+}
+
+/** A template is some kilobytes and is asked for several times a decision; it never changes once it is parsed. */
+const revisions = new WeakMap<object, string>();
 
 export function memberPod(singleton: SingletonView, spec: Spec, slot: number, name: string) {
   const { template } = spec;

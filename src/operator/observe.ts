@@ -32,7 +32,7 @@ export function observe(key: Key, caches: Caches, recollection: Recollection): O
     const member = memberView(pod);
     return recollection.deletedUids.has(member.uid) ? { ...member, terminating: true } : member;
   });
-  const parsed = parseSpec(object.spec, { name });
+  const parsed = parsedSpecOf(object);
   const snapshot: Snapshot = {
     singleton: singletonView(object, parsed, specInForce(parsed, recollection, lease !== undefined)),
     members,
@@ -45,6 +45,17 @@ export function observe(key: Key, caches: Caches, recollection: Recollection): O
     memory: recollection.memory,
   };
   return { snapshot, parsed };
+}
+
+/** Cached objects are never changed in place, so what was read from one holds for as long as it is there. */
+const parsedSpecs = new WeakMap<SingletonService, ParsedSpec>();
+
+function parsedSpecOf(object: SingletonService): ParsedSpec {
+  const known = parsedSpecs.get(object);
+  if (known !== undefined) return known;
+  const parsed = parseSpec(object.spec, { name: object.metadata.name });
+  parsedSpecs.set(object, parsed);
+  return parsed;
 }
 
 /** The headless Service has slices of its own, which say nothing of where traffic goes. */
