@@ -303,6 +303,7 @@ function access(
   if (cluster.proxyUrl !== undefined && cluster.proxyUrl !== null) {
     throw new KubeconfigError(`${where}: proxy-url is not supported; remove it, or forward a port`);
   }
+  requireFiles(cluster, user);
   let exec = new ExecAuth();
   const read = async (fresh: boolean): Promise<Credentials> => {
     // It offers no way to forget a credential that the server refused before it expired.
@@ -315,6 +316,22 @@ function access(
     source: `context "${context}" of kubeconfig ${cluster.file}`,
     credentials: new CachedCredentials(read),
   };
+}
+
+/** Said when the program starts rather than with the first request. Later they may be away for a moment, as they rotate. */
+function requireFiles(cluster: Cluster & { readonly file: string }, user: FullUser | undefined): void {
+  const named: readonly (readonly [string, string | undefined])[] = [
+    ['certificate-authority', cluster.caFile],
+    ['client-certificate', user?.certFile],
+    ['client-key', user?.keyFile],
+    ['tokenFile', user?.tokenFile],
+  ];
+  for (const [field, file] of named) {
+    if (typeof file !== 'string' || existsSync(file)) continue;
+    throw new KubeconfigError(
+      `kubeconfig ${cluster.file} has for ${field} ${file}, which does not exist; correct the file`,
+    );
+  }
 }
 
 async function readCredentials(cluster: Cluster, user: FullUser | undefined, exec: ExecAuth): Promise<Credentials> {

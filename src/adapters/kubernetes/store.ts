@@ -90,6 +90,7 @@ interface Tombstone {
 /** The oldest are forgotten: by then every lagging event has come. */
 const MAX_TOMBSTONES = 4_096;
 
+/** Fed by one reflector at a time. */
 export class Store<T extends KubeObject, I extends string = never> implements ReadonlyStore<T, I> {
   readonly name: string;
   readonly #options: StoreOptions<T, I>;
@@ -153,7 +154,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     }
     for (const [key, entry] of this.#entries) {
       if (listed.has(key)) continue;
-      const createdSince = entry.seq > mark && !isOlder(entry.object.metadata.resourceVersion, resourceVersion);
+      const order = compareVersions(entry.object.metadata.resourceVersion, resourceVersion) ?? 1;
+      const createdSince = entry.seq > mark && order > 0;
       if (!createdSince) this.#remove(key, entry);
     }
     this.#toldUpTo = resourceVersion;
@@ -215,11 +217,13 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
 
   #applyDeleted(object: T): void {
     const { uid, resourceVersion } = object.metadata;
-    this.#bury(uid, resourceVersion);
     const key = objectKey(object);
     const entry = this.#entries.get(key);
-    if (entry === undefined) return;
-    const stored = entry.object.metadata;
+    const stored = entry?.object.metadata;
+    // It had stopped to match the selector, and matches again by a write of ours that is here already.
+    if (stored?.uid === uid && isOlder(resourceVersion, stored.resourceVersion)) return;
+    this.#bury(uid, resourceVersion);
+    if (entry === undefined || stored === undefined) return;
     // Another UID: the old one's end, told late, unless it is newer than what is here.
     if (stored.uid === uid || isNewer(resourceVersion, stored.resourceVersion)) this.#remove(key, entry);
   }

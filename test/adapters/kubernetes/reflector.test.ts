@@ -87,6 +87,7 @@ function onlyWatch(world: World): FakeWatch {
   return watch;
 }
 
+const times = (count: number, value: unknown): unknown[] => Array.from({ length: count }, () => value);
 const namesIn = (world: World): string[] => [...world.store.values()].map((object) => object.metadata.name).sort();
 const problems = (world: World): LogLine[] =>
   world.logger.lines.filter((line) => line.level === 'warn' || line.level === 'error');
@@ -193,7 +194,7 @@ describe('a reflector', () => {
 
   it('does not spin when every list is already expired', async () => {
     const world = await watching();
-    world.api.watchFailures.push(...Array<unknown>(1_000).fill(new ApiError(410, 'Expired', 'too old')));
+    world.api.watchFailures.push(...times(1_000, new ApiError(410, 'Expired', 'too old')));
     onlyWatch(world).fail(new ApiError(410, 'Expired', 'too old'));
     await world.clock.advance(MINUTE_MS);
     expect(world.api.lists.length).toBeLessThan(10);
@@ -287,7 +288,7 @@ describe.each(EVERY_ERROR)('after %s', (_name, error) => {
 
   it('that lasts for ten minutes it is up to date again within 30 s, having asked less than 60 times', async () => {
     const world = await watching();
-    const forLong = Array<unknown>(10_000).fill(error ?? new ApiError(500, 'InternalError', 'oh'));
+    const forLong = times(10_000, error ?? new ApiError(500, 'InternalError', 'oh'));
     world.api.watchFailures.push(...forLong);
     world.api.listFailures.push(...forLong);
     onlyWatch(world).fail(error ?? new TransportError('cut', 'cut'));
@@ -333,7 +334,7 @@ describe('a server in trouble', () => {
       [0.5, [1_200, 2_400, 4_800, 9_600, 19_200, 30_000, 30_000, 30_000]],
     ] as const) {
       const world = makeWorld({ random: () => random });
-      world.api.listFailures.push(...Array<unknown>(8).fill(new TransportError('connect', 'ECONNREFUSED')));
+      world.api.listFailures.push(...times(8, new TransportError('connect', 'ECONNREFUSED')));
       world.reflector.start();
       await settle();
       const pauses: number[] = [];
@@ -349,7 +350,7 @@ describe('a server in trouble', () => {
 
   it('is asked soon again once it has been well for a while', async () => {
     const world = await watching();
-    world.api.watchFailures.push(...Array<unknown>(6).fill(new TransportError('connect', 'ECONNREFUSED')));
+    world.api.watchFailures.push(...times(6, new TransportError('connect', 'ECONNREFUSED')));
     onlyWatch(world).fail(new TransportError('connect', 'ECONNREFUSED'));
     await world.clock.advance(2 * MINUTE_MS);
     await world.clock.advance(20_000);
@@ -395,7 +396,7 @@ describe('a server in trouble', () => {
 
   it('that is known to be back is asked at once', async () => {
     const world = makeWorld();
-    world.api.listFailures.push(...Array<unknown>(5).fill(new TransportError('connect', 'ECONNREFUSED')));
+    world.api.listFailures.push(...times(5, new TransportError('connect', 'ECONNREFUSED')));
     world.reflector.start();
     await settle();
     for (let round = 0; round < 5; round += 1) {
@@ -412,7 +413,7 @@ describe('a resource that the server does not serve', () => {
 
   it('counts as an empty one, is logged in one line, and is listed soon after its CRD came', async () => {
     const world = makeWorld();
-    world.api.listFailures.push(...Array<unknown>(8).fill(notFound));
+    world.api.listFailures.push(...times(8, notFound));
     world.reflector.start();
     await settle();
     expect(world.reflector.hasSynced).toBe(true);
@@ -428,7 +429,7 @@ describe('a resource that the server does not serve', () => {
 
   it('any more, its CRD deleted, empties the store', async () => {
     const world = await watching(['a', 'b']);
-    world.api.listFailures.push(...Array<unknown>(3).fill(notFound));
+    world.api.listFailures.push(...times(3, notFound));
     onlyWatch(world).fail(notFound);
     await world.clock.advance(10_000);
     expect(world.changes.slice(0, 2)).toEqual(['-a', '-b']);
@@ -448,7 +449,7 @@ describe('what is logged', () => {
   it('of a missing permission is one clear line with verb and resource', async () => {
     const world = makeWorld();
     const message = 'things.example.org is forbidden: User "x" cannot list resource "things"';
-    world.api.listFailures.push(...Array<unknown>(4).fill(new ApiError(403, 'Forbidden', message)));
+    world.api.listFailures.push(...times(4, new ApiError(403, 'Forbidden', message)));
     world.reflector.start();
     await world.clock.advance(30_000);
     expect(problems(world)).toEqual([
@@ -462,7 +463,7 @@ describe('what is logged', () => {
 
   it('of a problem that lasts comes at growing intervals, and once more when it is over', async () => {
     const world = await watching();
-    world.api.watchFailures.push(...Array<unknown>(10_000).fill(new ApiError(500, 'InternalError', 'oh')));
+    world.api.watchFailures.push(...times(10_000, new ApiError(500, 'InternalError', 'oh')));
     onlyWatch(world).fail(new ApiError(500, 'InternalError', 'oh'));
     await world.clock.advance(60 * MINUTE_MS);
     // At once, and after about 1, 3, 7, 15 and 31 minutes.
