@@ -1,0 +1,170 @@
+/** Arbitrary snapshots: what a cluster may come to, and what it never should. */
+import * as fc from 'fast-check';
+import { LABEL, holderIdentity } from '../../src/api/names.ts';
+import type { Spec } from '../../src/api/spec.ts';
+import { noMemory } from '../../src/core/snapshot.ts';
+import type {
+  LeaseView,
+  Member,
+  Memory,
+  MoveRecord,
+  Owned,
+  ServiceView,
+  Snapshot,
+  Stranger,
+} from '../../src/core/snapshot.ts';
+import { NOW, WALL_MS, aLease, aPod, aService, aSnapshot, aSpec } from '../builders.ts';
+
+const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
+
+/** Few, so that they meet; and some that nobody would think of. */
+const term = fc.oneof(
+  { weight: 12, arbitrary: fc.integer({ min: 1, max: 6 }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, 999, 1_999_999_999, 2_000_000_000, 2_147_483_647, 9_999_999_999) },
+);
+const wallMs = fc.integer({ min: 0, max: 4 }).map((seconds) => WALL_MS - seconds * 1000);
+
+const member = fc
+  .record({
+    slot: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 0, max: 3 }) }, maybe(fc.integer({ min: 0, max: 99 }))),
+    named: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
+    role: maybe(fc.constantFrom('active' as const, 'standby' as const)),
+    term: maybe(term),
+    revision: maybe(fc.constantFrom('old', 'new')),
+    node: maybe(fc.constantFrom('node-a', 'node-b')),
+    phase: fc.oneof(
+      { weight: 8, arbitrary: fc.constant('Running' as const) },
+      fc.constantFrom('Pending' as const, 'Succeeded' as const, 'Failed' as const, 'Unknown' as const),
+    ),
+    ready: fc.boolean(),
+    readySinceWallMs: maybe(wallMs),
+    createdWallMs: wallMs,
+    terminating: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
+    evicting: fc.boolean(),
+    crash: maybe(fc.constant('app: exit code 1')),
+    podReason: maybe(fc.constantFrom('Evicted', 'NodeLost')),
+    noFailover: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
+  })
+  .map((fields): Partial<Member> => fields);
+
+const members: fc.Arbitrary<Member[]> = fc.array(member, { maxLength: 5 }).map((all) =>
+  all.map((fields, place) =>
+    aPod()
+      .but({ ...fields, pod: `db-${fields.slot ?? 0}-${'bcdfg'[place]}`, resourceVersion: String(10 + place) })
+      .build(),
+  ),
+);
+
+const strangers: fc.Arbitrary<Stranger[]> = fc
+  .array(
+    fc.record({ role: maybe(fc.constantFrom('active', 'odd')), term: maybe(fc.constantFrom('1', '3', 'odd', '007')) }),
+    { maxLength: 2 },
+  )
+  .map((all) =>
+    all.map((fields, place) => ({
+      pod: `stranger-${place}`,
+      uid: `uid-stranger-${place}`,
+      resourceVersion: String(20 + place),
+      ...fields,
+    })),
+  );
+
+const ours = fc.integer({ min: 0, max: 9 }).map((n) => n > 0);
+
+const holderAmong = (all: readonly Member[]): fc.Arbitrary<string> =>
+  fc.constantFrom('', 'db-0-gone_uid-gone', 'nonsense', ...all.map(({ pod, uid }) => holderIdentity(pod, uid)));
+
+const moveTo = (to: string): fc.Arbitrary<MoveRecord> =>
+  fc.record({
+    kind: fc.constantFrom('Initial' as const, 'Failover' as const, 'Switchover' as const),
+    reason: fc.constant('ActiveCrashed'),
+    message: fc.constant('it crashed'),
+    from: maybe(fc.constant('db-1-b')),
+    to: fc.constant(to),
+    term,
+    detectedWallMs: wallMs,
+    fencedWallMs: fc.constant(undefined),
+    grantedWallMs: wallMs,
+    routingTerm: maybe(term),
+  });
+
+/** Mostly what an operator would have written, sometimes as after an edit. */
+const lease = (all: readonly Member[]): fc.Arbitrary<Owned<LeaseView> | undefined> =>
+  maybe(
+    fc
+      .record({ holder: holderAmong(all), other: holderAmong(all), edited: fc.boolean(), ours, term, named: ours })
+      .chain(({ holder, other, edited, ...fields }) =>
+        maybe(moveTo(edited ? other : holder)).map((move) =>
+          aLease({ ...fields, holder, move: move === undefined || edited ? move : { ...move, term: fields.term } }),
+        ),
+      ),
+  );
+
+const DEFAULT_SPEC = aSpec();
+
+const service = (uid: string): fc.Arbitrary<Owned<ServiceView> | undefined> =>
+  maybe(
+    fc
+      .record({ term, ours, selector: maybe(fc.constantFrom({}, { app: 'echo' }, { [LABEL.name]: 'db' })) })
+      .map(({ term, ours, selector }) => {
+        const view = aService(DEFAULT_SPEC, term, { uid, ours });
+        return selector === undefined ? view : { ...view, spec: { ...view.spec, selector } };
+      }),
+  );
+
+const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
+  fc.record({
+    trouble: maybe(holderAmong(all).map((holder) => ({ holder, since: NOW }))),
+    template: maybe(fc.record({ revision: fc.constant('old'), refusal: maybe(fc.constant('no')) })),
+    failure: maybe(
+      fc.constantFrom('createPod db-0-x', 'emitEvent Granted', 'writeStatus').map((action) => ({
+        action,
+        message: 'refused',
+      })),
+    ),
+    timeline: fc.constant(undefined),
+    statusWrittenAtMs: maybe(fc.constant(NOW.monotonicMs - 100)),
+    failures: fc.dictionary(
+      fc.constantFrom('0', '1'),
+      fc.record({
+        count: fc.integer({ min: 1, max: 40 }),
+        lastAtMs: fc.constant(NOW.monotonicMs),
+        uids: fc.constant([]),
+      }),
+    ),
+  });
+
+const spec = fc
+  .record({
+    replicas: fc.integer({ min: 1, max: 3 }),
+    paused: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
+    unreadyGraceMs: fc.constantFrom(0, 10_000),
+  })
+  .map(({ unreadyGraceMs, ...fields }): Spec => {
+    return { ...DEFAULT_SPEC, ...fields, failover: { ...DEFAULT_SPEC.failover, unreadyGraceMs } };
+  });
+
+/** Every field for itself: mostly states that no history leads to. */
+export const anySnapshot: fc.Arbitrary<Snapshot> = members.chain((all) =>
+  fc
+    .record({
+      spec: fc.oneof({ weight: 9, arbitrary: spec }, fc.constant(undefined)),
+      deleting: fc.integer({ min: 0, max: 19 }).map((n) => n === 0),
+      rejected: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+      statusTerm: maybe(term),
+      strangers,
+      lease: lease(all),
+      service: service('uid-service'),
+      headless: service('uid-headless'),
+      memory: fc.oneof(fc.constant(noMemory), memory(all)),
+    })
+    .map(({ spec, deleting, rejected, statusTerm, ...fields }) => {
+      const start = aSnapshot();
+      const told = start.status(statusTerm === undefined ? undefined : { term: statusTerm });
+      const read = rejected ? told.rejected() : told;
+      return read
+        .butSingleton({ deleting, spec })
+        .but({ members: all, ...fields })
+        .build();
+    }),
+);
