@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# build-kubernetes.sh OUT_DIR
+# build-kubernetes.sh OUT_DIR [PROGRAM ...]
 #
 # Fills OUT_DIR with kube-apiserver, kube-controller-manager, kube-scheduler, kubectl (v1.20.2) and etcd (3.4), made only
 # of Debian's packages: for machines where neither Docker nor a download site can be reached. About 7 minutes on 2 cores,
-# once for a machine; what is half done when it is interrupted is taken up again by the next run.
+# once for a machine; what is half done when it is interrupted is taken up again by the next run. Further programs of
+# Kubernetes can be named, such as those that a whole node needs: kubelet kube-proxy kubeadm.
 #
 # Nothing is installed on the machine except, as root, Debian's dpkg-dev where it is missing. The package lists, the
 # compiler and the sources live in a work folder beside OUT_DIR that is safe to delete.
 set -euo pipefail
 
 version=v1.20.2
-out=${1:?usage: build-kubernetes.sh OUT_DIR}
+out=${1:?usage: build-kubernetes.sh OUT_DIR [PROGRAM ...]}
+shift
 mkdir -p "$out"; out=$(realpath "$out")
 work=$(dirname "$out")/build
 mkdir -p "$work"
@@ -22,7 +24,7 @@ die() { printf 'build-kubernetes: %s\n' "$*" >&2; exit 1; }
 exec 9>"$work/.lock"
 if ! flock -n 9; then say "another build is running in $work; waiting for it"; flock 9; fi
 
-programs=(kube-apiserver kube-controller-manager kube-scheduler kubectl)
+programs=(kube-apiserver kube-controller-manager kube-scheduler kubectl "$@")
 complete() { for p in "${programs[@]}" etcd; do [ -x "$out/$p" ] || return 1; done; }
 if complete; then say "already built: $out"; exit 0; fi
 

@@ -63,10 +63,14 @@ const FLAGS = {
   ),
   'leader-lease-namespace': flag(
     z.string().min(1).optional(),
-    "namespace of the operator replicas' own Lease (not acted upon yet)",
+    "namespace of the operator replicas' own Lease; default: the pod's or the kubeconfig's",
   ),
-  'leader-lease-name': flag(z.string().min(1), 'name of that Lease (not acted upon yet)', 'singleton-operator'),
-  'leader-lease-duration': flag(duration, 'its duration (not acted upon yet)', '3s'),
+  'leader-lease-name': flag(z.string().min(1), 'name of that Lease', 'singleton-operator'),
+  'leader-lease-duration': flag(
+    duration.pipe(z.number().min(1_000, 'must be at least 1s').max(300_000, 'must be at most 5m')),
+    'how long after its last renewal a leader is replaced, 1s to 5m',
+    '3s',
+  ),
   concurrency: flag(numeric(z.number().int().min(1).max(256)), 'singletons worked on at once, 1 to 256', '16'),
   'kube-api-qps': flag(
     numeric(z.number().min(0).max(100_000)),

@@ -1,4 +1,6 @@
 /** The operator's process: reads flags and environment, puts the parts together, and ends in good order. */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { createSystemClock } from './adapters/clock.ts';
 import { serveHttp } from './adapters/http-server.ts';
 import { KubeconfigError, loadKubeconfig } from './adapters/kubernetes/kubeconfig.ts';
@@ -7,6 +9,9 @@ import { createLogger } from './adapters/logger.ts';
 import { createMetrics } from './adapters/metrics.ts';
 import { ConfigError, helpText, parseConfig } from './config.ts';
 import type { Config } from './config.ts';
+import { electionTimes } from './core/leadership.ts';
+import { Election } from './operator/election.ts';
+import type { ElectionOptions } from './operator/election.ts';
 import { Operator } from './operator/operator.ts';
 import { StartupError, waitForCluster } from './operator/startup.ts';
 
@@ -36,12 +41,11 @@ async function run(config: Config): Promise<void> {
   });
   const aborted = new AbortController();
   let operator: Operator | undefined;
+  let election: Election | undefined;
   const health = await serveHttp(config['health-address'], {
     '/livez': () => ({ status: 200, body: 'ok\n' }),
     '/readyz': () =>
-      operator?.isWorking === true
-        ? { status: 200, body: 'ok\n' }
-        : { status: 503, body: 'caches are not whole yet\n' },
+      operator?.isSynced === true ? { status: 200, body: 'ok\n' } : { status: 503, body: 'caches are not whole yet\n' },
   });
   const exposed = await serveHttp(config['metrics-address'], {
     '/metrics': async () => ({
@@ -53,6 +57,7 @@ async function run(config: Config): Promise<void> {
   const stop = stopper(async () => {
     aborted.abort();
     await operator?.stop();
+    await election?.stop();
     api.close();
     await Promise.all([health.close(), exposed.close()]);
   });
@@ -79,6 +84,27 @@ async function run(config: Config): Promise<void> {
     ...(namespace !== undefined && { namespace }),
   });
   operator.start();
+  election = electionFor(operator, config, { api, clock, logger, namespace: access.namespace });
+  election.start();
+}
+
+interface ElectionParts extends Pick<ElectionOptions, 'api' | 'clock' | 'logger'> {
+  /** The pod's own, or the kubeconfig's. */
+  readonly namespace: string | undefined;
+}
+
+function electionFor(operator: Operator, config: Config, { namespace, ...parts }: ElectionParts): Election {
+  return new Election({
+    ...parts,
+    random: Math.random,
+    namespace: config['leader-lease-namespace'] ?? namespace ?? 'default',
+    name: config['leader-lease-name'],
+    // The UUID, so that a process that was restarted under the same name does not take itself for its predecessor.
+    identity: `${hostname()}_${randomUUID()}`,
+    times: electionTimes(config['leader-lease-duration']),
+    onLead: () => operator.lead(),
+    onLost: () => operator.standDown(),
+  });
 }
 
 /** Ends the process with 0 when `end` is through, and in any case after the deadline. */

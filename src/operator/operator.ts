@@ -16,6 +16,7 @@ import type { Caches, Key } from './caches.ts';
 import { WorkQueue } from './queue.ts';
 import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
 import { nodeView } from './views.ts';
+import { whileLeading } from './while-leading.ts';
 
 export interface OperatorOptions {
   readonly api: KubernetesApi;
@@ -50,7 +51,8 @@ export class Operator {
   readonly #reconciler: Reconciler;
   /** How often in a row a key's decision was overtaken. */
   readonly #timesStale = new Map<Key, number>();
-  #isWorking = false;
+  /** Aborted when this replica may no longer write; undefined while it must not. */
+  #lead: AbortController | undefined;
   #stopped = false;
 
   constructor(options: OperatorOptions) {
@@ -65,7 +67,7 @@ export class Operator {
       onDepth: (depth) => options.metrics.queueDepth.set(depth),
     });
     this.#reconciler = new Reconciler({
-      api: options.api,
+      api: whileLeading(options.api, () => this.#lead?.signal),
       caches: this.#caches,
       clock: options.clock,
       logger: options.logger,
@@ -76,14 +78,27 @@ export class Operator {
     this.#listen();
   }
 
-  /** Lists and watches. Decides nothing before every cache is whole: half a cluster looks like a disaster. */
+  /** Lists and watches, and writes nothing: a standby replica keeps its caches warm. */
   start(): void {
     for (const reflector of this.#reflectors) reflector.start();
-    this.#workOnceSynced();
   }
 
-  get isWorking(): boolean {
-    return this.#isWorking;
+  /** Works, from when every cache is whole: half a cluster looks like a disaster. */
+  lead(): void {
+    this.#lead = new AbortController();
+    this.#workOnceSynced(this.#lead.signal);
+  }
+
+  /** Writes nothing from now on; what is in flight is aborted, and may have landed. */
+  standDown(): void {
+    this.#lead?.abort();
+    this.#lead = undefined;
+    this.#queue.clear();
+    this.#options.metrics.isLeader.set(0);
+  }
+
+  get isSynced(): boolean {
+    return this.#reflectors.every((reflector) => reflector.hasSynced);
   }
 
   /** Takes no more work; resolves when the writes under way have ended. */
@@ -93,13 +108,12 @@ export class Operator {
     for (const reflector of this.#reflectors) reflector.stop();
   }
 
-  #workOnceSynced(): void {
-    if (this.#stopped) return;
-    if (!this.#reflectors.every((reflector) => reflector.hasSynced)) {
-      this.#options.clock.after(SYNC_POLL_MS, () => this.#workOnceSynced());
+  #workOnceSynced(lead: AbortSignal): void {
+    if (this.#stopped || lead.aborted) return;
+    if (!this.isSynced) {
+      this.#options.clock.after(SYNC_POLL_MS, () => this.#workOnceSynced(lead));
       return;
     }
-    this.#isWorking = true;
     this.#options.metrics.isLeader.set(1);
     this.#options.logger.info('working', { singletons: this.#caches.singletons.size });
     for (const { metadata } of this.#caches.singletons.values())
@@ -156,7 +170,7 @@ export class Operator {
   }
 
   #enqueue(key: Key): void {
-    if (this.#isWorking) this.#queue.add(key);
+    if (this.#lead !== undefined && this.isSynced) this.#queue.add(key);
   }
 
   async #work(key: Key): Promise<void> {

@@ -83,13 +83,19 @@ export class WorkQueue {
     return this.#waiting.size + this.#running.size;
   }
 
-  /** Takes no more work; resolves when what is under way has ended. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
+  /** Forgets everything but what is under way. */
+  clear(): void {
     for (const { cancel } of this.#timers.values()) cancel();
     this.#timers.clear();
     this.#waiting.clear();
     this.#again.clear();
+    this.#failures.clear();
+  }
+
+  /** Takes no more work; resolves when what is under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.clear();
     if (this.#running.size === 0) return;
     await new Promise<void>((resolve) => {
       this.#idle = resolve;

@@ -250,7 +250,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     else if (old.metadata.uid !== object.metadata.uid) {
       this.#tell(old, undefined);
       this.#tell(undefined, object);
-    } else if (old.metadata.resourceVersion !== object.metadata.resourceVersion) this.#tell(old, object);
+    } else this.#tell(old, object);
   }
 
   #remove(key: ObjectKey, entry: Entry<T>): void {

@@ -1,0 +1,175 @@
+/** One replica's part in the election of the leader: performs the steps of core/leadership against the API server. */
+import { LEASE } from '../adapters/kubernetes/resources.ts';
+import { Reflector } from '../adapters/kubernetes/reflector.ts';
+import { Store } from '../adapters/kubernetes/store.ts';
+import { isAlreadyExists, isConflict } from '../adapters/ports.ts';
+import type { Clock, KubernetesApi, Logger, Random } from '../adapters/ports.ts';
+import type { Lease } from '../api/objects.ts';
+import { toMicroTime } from '../api/time.ts';
+import { nextStep, notLeading, sees } from '../core/leadership.ts';
+import type { ElectionState, ElectionTimes, LeaderLease } from '../core/leadership.ts';
+
+export interface ElectionOptions {
+  readonly api: KubernetesApi;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly namespace: string;
+  /** Of the Lease. */
+  readonly name: string;
+  /** Unique among the replicas, and new with every start of one. */
+  readonly identity: string;
+  readonly times: ElectionTimes;
+  /** From here until `onLost` this replica is the only one that writes. */
+  readonly onLead: () => void;
+  /** Called before any other replica can lead. */
+  readonly onLost: () => void;
+}
+
+/** Between two attempts that failed; of a renewal there are several before its deadline. */
+const RETRY_MS = 200;
+
+export class Election {
+  readonly #options: ElectionOptions;
+  readonly #store: Store<Lease>;
+  readonly #reflector: Reflector<Lease>;
+  #state: ElectionState = notLeading;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(options: ElectionOptions) {
+    this.#options = options;
+    const { api, clock, random, logger, namespace, name } = options;
+    this.#store = new Store<Lease>({ name: 'leases', logger });
+    this.#reflector = new Reflector<Lease>({
+      api,
+      type: LEASE,
+      store: this.#store,
+      query: { namespace, fieldSelector: `metadata.name=${name}` },
+      clock,
+      random,
+      logger,
+    });
+    this.#store.onChange(() => this.#wake?.());
+  }
+
+  start(): void {
+    this.#reflector.start();
+    this.#ended = this.#run();
+  }
+
+  get isLeading(): boolean {
+    return this.#state.renewedAtMs !== undefined;
+  }
+
+  /** Stops leading, then empties the Lease, so that another replica leads at once. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wake?.();
+    await this.#ended;
+    const { lease } = this.#state;
+    if (this.isLeading && lease !== undefined) {
+      this.#stepDown('this replica is being stopped');
+      await this.#write('', lease.resourceVersion).catch(() => undefined);
+    }
+    this.#reflector.stop();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, identity, times } = this.#options;
+    while (!this.#reflector.hasSynced && !this.#stopped) await this.#sleepUntil(clock.monotonicMs() + 20);
+    while (!this.#stopped) {
+      const seen = this.#store.get(this.#options.namespace, this.#options.name);
+      this.#state = sees(this.#state, viewOf(seen), clock.monotonicMs());
+      const step = nextStep(this.#state, identity, times, clock.monotonicMs());
+      switch (step.kind) {
+        case 'wait':
+          await this.#sleepUntil(step.untilMs);
+          break;
+        case 'stepDown':
+          this.#stepDown('the leader Lease could not be renewed in time');
+          break;
+        case 'claim':
+          await this.#claim(step.expect);
+          break;
+        default:
+          step satisfies never;
+      }
+    }
+  }
+
+  async #claim(expect: string | undefined): Promise<void> {
+    const { clock, identity, logger, times } = this.#options;
+    const sentAtMs = clock.monotonicMs();
+    const endMs = (this.#state.renewedAtMs ?? sentAtMs) + times.renewDeadlineMs;
+    try {
+      const written = await this.#write(identity, expect, endMs - sentAtMs);
+      const wasLeading = this.isLeading;
+      this.#store.acceptWrite(written);
+      // An answer that took longer than the renewal is worth gives no lead.
+      const isInTime = wasLeading || clock.monotonicMs() < endMs;
+      this.#state = {
+        lease: viewOf(written),
+        seenAtMs: clock.monotonicMs(),
+        renewedAtMs: isInTime ? sentAtMs : undefined,
+      };
+      if (wasLeading || !isInTime) return;
+      logger.info('leading', { identity });
+      this.#options.onLead();
+    } catch (error) {
+      if (!isConflict(error) && !isAlreadyExists(error)) {
+        logger.warn('the leader Lease could not be written; trying again', { error });
+      }
+      await this.#sleepUntil(Math.min(clock.monotonicMs() + RETRY_MS, Math.max(clock.monotonicMs() + 1, endMs)));
+    }
+  }
+
+  #stepDown(why: string): void {
+    this.#state = { ...this.#state, renewedAtMs: undefined };
+    this.#options.onLost();
+    this.#options.logger.warn('not leading any more', { why });
+  }
+
+  #write(holder: string, expect: string | undefined, deadlineMs = RETRY_MS * 5): Promise<Lease> {
+    const { api, clock, name, namespace, times } = this.#options;
+    const now = toMicroTime(clock.wallMs());
+    const seen = this.#store.get(namespace, name)?.spec;
+    const isNew = seen?.holderIdentity !== holder;
+    const spec = {
+      holderIdentity: holder,
+      // As client-go does: a Lease that was released expires at once for whoever only looks at the time.
+      leaseDurationSeconds: holder === '' ? 1 : Math.ceil(times.leaseDurationMs / 1000),
+      renewTime: now,
+      ...(isNew && holder !== '' && { acquireTime: now, leaseTransitions: (seen?.leaseTransitions ?? -1) + 1 }),
+    };
+    if (expect === undefined) {
+      const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace }, spec };
+      return api.create<Lease>(LEASE, namespace, body, { deadlineMs });
+    }
+    const patch = { metadata: { resourceVersion: expect }, spec };
+    return api.mergePatch<Lease>(LEASE, { namespace, name }, patch, { deadlineMs });
+  }
+
+  #sleepUntil(dueAtMs: number): Promise<void> {
+    const { clock } = this.#options;
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+      const cancel = clock.after(Math.max(0, dueAtMs - clock.monotonicMs()), end);
+      this.#wake = end;
+    });
+  }
+}
+
+const viewOf = (lease: Lease | undefined): LeaderLease | undefined =>
+  lease === undefined
+    ? undefined
+    : {
+        holder: lease.spec?.holderIdentity ?? '',
+        resourceVersion: lease.metadata.resourceVersion,
+        durationMs: (lease.spec?.leaseDurationSeconds ?? 0) * 1000,
+      };
