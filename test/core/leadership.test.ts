@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { electionTimes, nextStep, notLeading, sees } from '../../src/core/leadership.ts';
 import type { ElectionState, LeaderLease } from '../../src/core/leadership.ts';
