@@ -250,6 +250,7 @@ describe('a long list', () => {
     open();
     await settle();
     expect(namesIn(world)).toEqual(['created']);
+    expect(world.changes).toEqual(['+created']);
   });
 });
 
@@ -316,6 +317,21 @@ describe('a server in trouble', () => {
     await world.clock.advance(1);
     expect(world.api.watches).toHaveLength(2);
     expect(world.api.lists).toHaveLength(1);
+  });
+
+  it('of its own making is not listed anew: the watch is resumed', async () => {
+    const world = await watching();
+    onlyWatch(world).fail(new ApiError(500, 'InternalError', 'oh'));
+    await world.clock.advance(5_000);
+    expect(world.api.watches).toHaveLength(2);
+    expect(world.api.lists).toHaveLength(1);
+  });
+
+  it('that is behind the version of a watch, perhaps for ever, is listed anew', async () => {
+    const world = await watching();
+    onlyWatch(world).fail(new ApiError(504, 'Timeout', 'Too large resource version: 102, current: 7', 1_000));
+    await world.clock.advance(5_000);
+    expect(world.api.lists).toHaveLength(2);
   });
 
   it('that says 429 to a list is asked again after its Retry-After, and not before', async () => {
@@ -435,13 +451,15 @@ describe('a resource that the server does not serve', () => {
     expect(world.changes.slice(0, 2)).toEqual(['-a', '-b']);
   });
 
-  it('for one answer only, as while the server starts, keeps its store', async () => {
+  it('for one answer only, as while the server starts, keeps its store, every time', async () => {
     const world = await watching(['a', 'b']);
-    world.api.listFailures.push(notFound);
-    onlyWatch(world).fail(notFound);
-    await world.clock.advance(10_000);
+    for (let time = 0; time < 3; time += 1) {
+      world.api.listFailures.push(notFound);
+      onlyWatch(world).fail(notFound);
+      await world.clock.advance(20_000);
+    }
     expect(world.changes).toEqual([]);
-    expect(world.api.openWatches).toHaveLength(1);
+    expect(world.api.lists).toHaveLength(7);
   });
 });
 
@@ -470,6 +488,7 @@ describe('what is logged', () => {
     expect(problems(world)).toHaveLength(6);
     world.api.watchFailures.length = 0;
     await world.clock.advance(MINUTE_MS);
+    world.api.put('b');
     const healed = world.logger.lines.filter((line) => line.level === 'info');
     expect(healed).toHaveLength(1);
     expect(healed[0]).toMatchObject({ message: 'watching things works again' });
@@ -524,6 +543,8 @@ describe('a stop', () => {
     const watch = onlyWatch(world);
     world.reflector.stop();
     expect(watch.over).toBe(true);
+    await settle();
+    expect(world.clock.pending).toBe(0);
     watch.emit({ type: 'ADDED', object: world.api.put('late') });
     await world.clock.advance(10 * MINUTE_MS);
     expect(world.changes).toEqual([]);
@@ -537,9 +558,9 @@ describe('a stop', () => {
     world.reflector.start();
     await settle();
     world.reflector.stop();
+    expect(world.clock.pending).toBe(0);
     await world.clock.advance(10 * MINUTE_MS);
     expect(world.api.lists).toHaveLength(1);
-    expect(world.clock.pending).toBe(0);
   });
 
   it('before the start is final too', async () => {
