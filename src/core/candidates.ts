@@ -1,6 +1,7 @@
 /** Who could be the active now, and who first. */
 import type { Spec } from '../api/spec.ts';
 import { isHolder } from './lease.ts';
+import { slotOf } from './slots.ts';
 import type { Member, Snapshot } from './snapshot.ts';
 
 export type Eligibility =
@@ -21,24 +22,50 @@ export type Eligibility =
         | 'NoFailoverNode';
     };
 
-const not = (reason: Exclude<Eligibility['reason'], 'Ready'>): Eligibility => ({ eligible: false, reason });
+type Unfit = Extract<Eligibility, { eligible: false }>;
+
+const not = <R extends Unfit['reason']>(reason: R) => ({ eligible: false, reason }) as const;
+const READY = { eligible: true, reason: 'Ready' } as const;
 
 /**
  * Whether a member may be granted a term, and if not why: the first reason that stands, the lasting ones before those
  * that pass. Being the active already is no reason here.
  */
-export function eligibility(member: Member, snapshot: Snapshot): Eligibility {
+export const eligibility = (member: Member, snapshot: Snapshot): Eligibility =>
+  ended(member) ?? withoutSlot(member, snapshot) ?? excluded(member, snapshot) ?? notUp(member) ?? READY;
+
+/**
+ * Whether the active can go on being it. Not to be chosen (`no-failover`) is no reason to be moved away from, and none to
+ * be kept when it fails.
+ */
+export const fitness = (member: Member, snapshot: Snapshot) =>
+  ended(member) ?? slotRemoved(member, snapshot) ?? notUp(member) ?? READY;
+
+function ended(member: Member) {
   if (member.phase === 'Failed') return not(member.podReason === 'Evicted' ? 'Evicted' : 'Failed');
   if (member.phase === 'Succeeded') return not('Finished');
-  if (member.terminating) return not('Terminating');
-  if (member.slot === undefined) return not('NoSlot');
-  if (snapshot.singleton.spec !== undefined && member.slot >= snapshot.singleton.spec.replicas)
-    return not('SlotRemoved');
+  return member.terminating ? not('Terminating') : undefined;
+}
+
+const withoutSlot = (member: Member, snapshot: Snapshot) =>
+  slotOf(member, snapshot.singleton) === undefined ? not('NoSlot') : slotRemoved(member, snapshot);
+
+function slotRemoved(member: Member, { singleton }: Snapshot) {
+  const slot = slotOf(member, singleton);
+  return slot !== undefined && singleton.spec !== undefined && slot >= singleton.spec.replicas
+    ? not('SlotRemoved')
+    : undefined;
+}
+
+function excluded(member: Member, { nodes }: Snapshot) {
   if (member.noFailover) return not('NoFailover');
-  if (member.node !== undefined && snapshot.nodes[member.node]?.noFailover === true) return not('NoFailoverNode');
+  return member.node !== undefined && nodes[member.node]?.noFailover === true ? not('NoFailoverNode') : undefined;
+}
+
+function notUp(member: Member) {
   if (member.node === undefined) return not('Unscheduled');
-  if (!member.ready) return not(member.crash === undefined ? 'NotReady' : 'Crashed');
-  return { eligible: true, reason: 'Ready' };
+  if (member.ready) return undefined;
+  return member.crash === undefined ? not('NotReady') : not('Crashed');
 }
 
 /** The standbys that may be granted a term now, best first. */

@@ -4,6 +4,7 @@ import type { Spec } from '../api/spec.ts';
 import { shortHash } from './hash.ts';
 import { memberLabels, memberPod, templateRevision } from './objects.ts';
 import type { Action, EventAction } from './plan.ts';
+import { slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 /** A member that fails again and again is replaced after 1, 2, 4, … 60 s. The first time at once. */
@@ -51,7 +52,7 @@ function planCreations(snapshot: Snapshot, spec: Spec, now: Instant) {
   const verdict = snapshot.memory.template?.revision === revision ? snapshot.memory.template : undefined;
   if (verdict?.refusal !== undefined) return { creations, recheckAtMs };
   for (let slot = 0; slot < spec.replicas; slot++) {
-    if (snapshot.members.some((member) => member.slot === slot && isAlive(member))) continue;
+    if (snapshot.members.some((member) => slotOf(member, snapshot.singleton) === slot && isAlive(member))) continue;
     const dueAtMs = replacementDueAtMs(snapshot, slot);
     if (dueAtMs > now.monotonicMs) {
       recheckAtMs = Math.min(dueAtMs, recheckAtMs ?? Infinity);
@@ -96,7 +97,7 @@ function creationEvents(snapshot: Snapshot, creations: readonly Action[]): Actio
 }
 
 function replacement(snapshot: Snapshot, pod: string, slot: number): string {
-  const old = snapshot.members.filter((member) => member.slot === slot);
+  const old = snapshot.members.filter((member) => slotOf(member, snapshot.singleton) === slot);
   const state = (member: Member): string => (isFinished(member) ? (member.podReason ?? member.phase) : 'being deleted');
   const those = old.map((member) => `${member.pod} (${state(member)})`).join(', ');
   return `${pod} replaces ${those === '' ? `${predecessorsOf(snapshot, slot).join(', ')} (gone)` : those}`;
@@ -113,7 +114,9 @@ function memberName(snapshot: Snapshot, slot: number): string {
 
 /** Names of the pods that had the slot, as far as pods and status tell. */
 function predecessorsOf(snapshot: Snapshot, slot: number): string[] {
-  const seen = snapshot.members.filter((member) => member.slot === slot).map((member) => member.pod);
+  const seen = snapshot.members
+    .filter((member) => slotOf(member, snapshot.singleton) === slot)
+    .map((member) => member.pod);
   const remembered = snapshot.singleton.status?.members ?? [];
   return [
     ...new Set([...seen, ...remembered.filter((member) => member.slot === slot).map((member) => member.pod)]),
@@ -128,15 +131,16 @@ function doubles(snapshot: Snapshot, isActive: (member: Member) => boolean): Mem
     .filter(isAlive)
     .sort((a, b) => rank(a) - rank(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1));
   return ordered.filter((member) => {
-    if (member.slot === undefined) return false;
-    if (best.has(member.slot)) return true;
-    best.set(member.slot, member);
+    const slot = slotOf(member, snapshot.singleton);
+    if (slot === undefined) return false;
+    if (best.has(slot)) return true;
+    best.set(slot, member);
     return false;
   });
 }
 
 const outsideSlots = (snapshot: Snapshot, spec: Spec): Member[] =>
-  snapshot.members.filter((member) => isAlive(member) && member.slot !== undefined && member.slot >= spec.replicas);
+  snapshot.members.filter((member) => isAlive(member) && (slotOf(member, snapshot.singleton) ?? 0) >= spec.replicas);
 
 const deletion = (member: Member, why: string): Action => ({
   kind: 'deletePod',
@@ -148,12 +152,12 @@ const deletion = (member: Member, why: string): Action => ({
 /** Puts back the labels that a member was created with. Role and term of the active are the move's. */
 function mendedLabels(snapshot: Snapshot, member: Member, isActive: boolean): Action[] {
   const { name } = snapshot.singleton;
-  const slot = member.slot ?? slotInName(name, member.pod);
+  const slot = slotOf(member, snapshot.singleton);
   if (member.terminating || slot === undefined) return [];
   const wanted = memberLabels(name, slot);
   const labels = {
     ...(!member.named && { [LABEL.name]: name }),
-    ...(member.slot === undefined && { [LABEL.slot]: wanted[LABEL.slot] ?? null }),
+    ...(member.slot !== slot && { [LABEL.slot]: wanted[LABEL.slot] ?? null }),
     ...(member.role === undefined && !isActive && { [LABEL.role]: ROLE.standby }),
   };
   if (Object.keys(labels).length === 0) return [];
@@ -165,9 +169,4 @@ function mendedLabels(snapshot: Snapshot, member: Member, isActive: boolean): Ac
       labels,
     },
   ];
-}
-
-function slotInName(singleton: string, pod: string): number | undefined {
-  const digits = pod.startsWith(`${singleton}-`) ? /^(\d{1,2})-/.exec(pod.slice(singleton.length + 1))?.[1] : undefined;
-  return digits === undefined ? undefined : Number(digits);
 }

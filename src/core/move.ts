@@ -4,11 +4,12 @@
  */
 import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { candidates, eligibility } from './candidates.ts';
+import { candidates, fitness } from './candidates.ts';
 import { firstHold } from './holds.ts';
-import { isHolder, nextTerm, routingTerm } from './lease.ts';
+import { isHolder, nextTerm, parseTerm, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
+import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
 
 export interface Need {
@@ -68,7 +69,7 @@ export function neededMove(
     return failover('ActiveReleased', 'nobody holds the Lease');
   }
   if (holder === undefined) return failover('ActiveVanished', `pod ${podOf(lease.holder)} is gone`);
-  const state = eligibility(holder, snapshot);
+  const state = fitness(holder, snapshot);
   switch (state.reason) {
     case 'Failed':
       return failover(
@@ -92,13 +93,9 @@ export function neededMove(
       return {
         kind: 'Switchover',
         reason: 'ScaledDown',
-        message: `pod ${holder.pod} holds slot ${holder.slot}, which spec.replicas no longer has`,
+        message: `pod ${holder.pod} holds slot ${slotOf(holder, snapshot.singleton)}, which spec.replicas no longer has`,
         since,
       };
-    // Not to be chosen is no reason to be moved away from.
-    case 'NoFailover':
-    case 'NoFailoverNode':
-    case 'NoSlot':
     case 'Ready':
       return undefined;
     default:
@@ -140,15 +137,19 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       routingTerm: undefined,
     },
   };
-  return [...strips(snapshot, target, term), grant, ...label(target, term), ...flip(snapshot, term)];
+  return [...strips(snapshot, target, term), grant, ...label(snapshot, target, term), ...flip(snapshot, term)];
 }
 
 /** What is left of the last move, and what hands have changed since. Nothing, in a steady state (invariant I8). */
 function finish(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined): Action[] {
   const term = routingTerm(lease);
-  // A Lease that nobody holds says nothing against whoever is routed still.
-  if (holder === undefined) return strips(snapshot, undefined, lease.holder === '' ? undefined : term);
-  return [...strips(snapshot, holder, term), ...label(holder, term), ...flip(snapshot, term)];
+  if (holder !== undefined) {
+    return [...strips(snapshot, holder, term), ...label(snapshot, holder, term), ...flip(snapshot, term)];
+  }
+  if (lease.holder !== '') return [...strips(snapshot, undefined, term), ...flip(snapshot, term)];
+  // A Lease that nobody holds says nothing against whoever is routed still, as long as it is one term.
+  const selected = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
+  return [...strips(snapshot, undefined, undefined), ...flip(snapshot, selected ?? term)];
 }
 
 /**
@@ -179,9 +180,10 @@ function strips(snapshot: Snapshot, target: Member | undefined, term: number | u
   return actions;
 }
 
-function label(target: Member, term: number): Action[] {
-  if (target.role === ROLE.active && target.term === term) return [];
-  const labels = { [LABEL.role]: ROLE.active, [LABEL.term]: String(term) };
+/** All that the Service selects by, so that a name label somebody took away does not leave the singleton without traffic. */
+function label({ singleton }: Snapshot, target: Member, term: number): Action[] {
+  if (target.named && target.role === ROLE.active && target.term === term) return [];
+  const labels = { [LABEL.name]: singleton.name, [LABEL.role]: ROLE.active, [LABEL.term]: String(term) };
   return [{ kind: 'labelActive', pod: target.pod, expect: expectOf(target), labels }];
 }
 

@@ -1,5 +1,5 @@
 /** What people and their tools are told: the status, its conditions, and the events, from a snapshot and what holds it. */
-import { CONDITION, EVENT, LABEL, ROLE } from '../api/names.ts';
+import { CONDITION, EVENT, LABEL, MAX_REPLICAS, ROLE } from '../api/names.ts';
 import type { ConditionType } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
@@ -11,6 +11,7 @@ import { isFinished } from './membership.ts';
 import type { Need } from './move.ts';
 import { templateRevision } from './objects.ts';
 import type { Action, EventAction, Hold } from './plan.ts';
+import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, Snapshot, Timeline } from './snapshot.ts';
 
 const MOVES_KEPT = 10;
@@ -82,14 +83,16 @@ const withoutUndefined = (status: { [K in keyof Status]: Status[K] | undefined }
   JSON.parse(JSON.stringify(status)) as Status;
 
 function memberStatuses(snapshot: Snapshot): MemberStatus[] {
+  const slotForOrder = (member: Member): number => slotOf(member, snapshot.singleton) ?? MAX_REPLICAS;
   return [...snapshot.members]
-    .sort((a, b) => (a.slot ?? 99) - (b.slot ?? 99) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1))
+    .sort((a, b) => slotForOrder(a) - slotForOrder(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1))
     .map((member) => {
       const { eligible, reason } = eligibility(member, snapshot);
       const zone = member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone;
+      const slot = slotOf(member, snapshot.singleton);
       return {
         pod: member.pod,
-        ...(member.slot !== undefined && { slot: member.slot }),
+        ...(slot !== undefined && { slot }),
         role: isActive(snapshot, member) ? ROLE.active : ROLE.standby,
         ...(member.node !== undefined && { node: member.node }),
         ...(zone !== undefined && { zone }),
@@ -116,11 +119,12 @@ function activeStatus(snapshot: Snapshot, lastMove: Move | undefined): ActiveSta
   const lease = ourLease(snapshot);
   if (member === undefined || lease === undefined) return undefined;
   const zone = member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone;
+  const slot = slotOf(member, snapshot.singleton);
   const since = lastMove?.to === member.pod ? (lastMove.routedAt ?? lastMove.grantedAt) : undefined;
   return {
     pod: member.pod,
     uid: member.uid,
-    ...(member.slot !== undefined && { slot: member.slot }),
+    ...(slot !== undefined && { slot }),
     ...(member.node !== undefined && { node: member.node }),
     ...(zone !== undefined && { zone }),
     term: lease.term,
