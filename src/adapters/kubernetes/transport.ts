@@ -230,7 +230,6 @@ function exchange(
   return new Promise((resolve, reject) => {
     let status = 0;
     let headers: ResponseHeaders = {};
-    let received = 0;
     const end = (settle: () => void): void => {
       off();
       settle();
@@ -251,15 +250,10 @@ function exchange(
         guard(() => sink.onHead(code, connection));
       },
       onData(chunk) {
-        received += chunk.length;
         guard(() => sink.onData(chunk, status));
       },
       onEnd() {
-        const expected = Number(headers['content-length'] ?? received);
-        end(() => {
-          if (received === expected) resolve({ status, headers, body: Buffer.alloc(0) });
-          else reject(new TransportError('cut', `the answer ended after ${received} of ${expected} bytes`));
-        });
+        end(() => resolve({ status, headers, body: Buffer.alloc(0) }));
       },
       onFailure(error, unprocessed) {
         end(() => reject(unprocessed ? new Unprocessed(error) : error));

@@ -413,6 +413,31 @@ describe.each(['h2', 'https/1.1', 'http/1.1'] as const)('over %s', (protocol) =>
     expect(await failureOf(connect(server.access).call(get(), { deadlineMs: LONG_MS }))).toBe('cut');
   });
 
+  it.each(['reset', 'close'] as const)('a %s of the connection in the middle of a body fails as "cut"', async (how) => {
+    const server = await serve(
+      (request) => {
+        request.write('{"ha');
+        setImmediate(() => server.dropConnections(how));
+      },
+      { protocol },
+    );
+    expect(await failureOf(connect(server.access).call(get(), { deadlineMs: LONG_MS }))).toBe('cut');
+  });
+
+  it('a body that ends in good order, but shorter than announced, fails as "cut"', async () => {
+    const server = await serve(
+      (request) => {
+        request.write('{}', 200, { 'content-length': '500' });
+        request.end();
+      },
+      { protocol },
+    );
+    expect(await failureOf(connect(server.access).call(get(), { deadlineMs: 200 }))).toBe(
+      // Over HTTP/1.1 the connection is kept, and the rest may still come.
+      protocol === 'h2' ? 'cut' : 'deadline',
+    );
+  });
+
   it('a connection that breaks before the answer fails as "cut", and a write is sent only once', async () => {
     const server = await serve(() => server.dropConnections(), { protocol });
     expect(await failureOf(connect(server.access).call(patch({}), { deadlineMs: LONG_MS }))).toBe('cut');
@@ -529,7 +554,10 @@ describe('credentials', () => {
     current = bearer('a', `${makeCertificate('new authority').cert}\n${cert}`);
     await transport.call(get(), { deadlineMs: LONG_MS });
     expect(server.connections).toBe(2);
+    const [old] = server.sessions;
+    const closed = new Promise((resolve) => old?.on('close', resolve));
     server.requests[0]?.json({});
     expect((await slow).status).toBe(200);
+    await closed;
   });
 });

@@ -43,7 +43,7 @@ export interface FakeServer {
   /** Resolves when `count` requests have come. */
   received(count: number): Promise<void>;
   /** Ends every connection at once. */
-  dropConnections(): void;
+  dropConnections(how?: 'reset' | 'close'): void;
   stop(): Promise<void>;
 }
 
@@ -106,7 +106,12 @@ export async function startFakeServer(handler: Handler, options: FakeServerOptio
         waiting.add(look);
         look();
       }),
-    dropConnections: () => sockets.forEach((socket) => socket.resetAndDestroy()),
+    dropConnections(how = 'reset') {
+      for (const socket of sockets) {
+        if (how === 'reset') socket.resetAndDestroy();
+        else socket.destroy();
+      }
+    },
     async stop() {
       server.close();
       sockets.forEach((socket) => socket.destroy());
