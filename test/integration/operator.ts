@@ -1,0 +1,65 @@
+/** The operator in the test's own process, put together as operator-main.ts does. */
+import { createSystemClock } from '../../src/adapters/clock.ts';
+import { loadKubeconfig } from '../../src/adapters/kubernetes/kubeconfig.ts';
+import { createKubernetesApi } from '../../src/adapters/kubernetes/kubernetes-api.ts';
+import { createLogger } from '../../src/adapters/logger.ts';
+import { createMetrics } from '../../src/adapters/metrics.ts';
+import type { Metrics } from '../../src/adapters/metrics.ts';
+import { Operator } from '../../src/operator/operator.ts';
+import { waitForCluster } from '../../src/operator/startup.ts';
+import { until } from '../control-plane/wait.ts';
+
+export interface TestOperatorOptions {
+  readonly kubeconfigPath: string;
+  /** Test files share a control plane: each has an operator of its own, which must leave the others' objects alone. */
+  readonly namespace: string;
+}
+
+export interface LogLine {
+  readonly level: string;
+  readonly time: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface TestOperator {
+  /** By which the audit log tells its requests from the test's. */
+  readonly userAgent: string;
+  readonly metrics: Metrics;
+  readonly log: readonly LogLine[];
+  /** Takes no more work and closes its connections. Can be called again. */
+  stop(): Promise<void>;
+}
+
+let started = 0;
+
+/** Resolves when its caches are whole. */
+export async function startOperator({ kubeconfigPath, namespace }: TestOperatorOptions): Promise<TestOperator> {
+  const log: LogLine[] = [];
+  const write = (line: string) => void log.push(JSON.parse(line) as LogLine);
+  const logger = createLogger({ level: 'debug', format: 'json', write });
+  const metrics = createMetrics();
+  const clock = createSystemClock();
+  const userAgent = `operator-of-${namespace}/${++started}`;
+  const { server, credentials } = loadKubeconfig({ env: {}, path: kubeconfigPath });
+  const onRequest = ({ verb, resource, code }: { verb: string; resource: string; code: number | string }) =>
+    metrics.apiRequests.inc({ verb, resource, code: String(code) });
+  const api = createKubernetesApi({ server, credentials, userAgent, onRequest });
+  const { signal } = new AbortController();
+  const cluster = await waitForCluster({ api, clock, logger, signal, namespace });
+  if (cluster === undefined) throw new Error('the start was not aborted');
+  const common = { ...cluster, api, clock, logger, metrics, namespace };
+  const operator = new Operator({ ...common, random: Math.random, concurrency: 16 });
+  operator.start();
+  operator.lead();
+  await until('the operator to have whole caches', () => operator.isSynced);
+  return {
+    userAgent,
+    metrics,
+    log,
+    async stop() {
+      await operator.stop();
+      api.close();
+    },
+  };
+}
