@@ -1,5 +1,5 @@
 /** Terms: they only grow, and none is ever given twice (invariant I1). */
-import { LABEL, holderIdentity } from '../api/names.ts';
+import { LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
 
 /**
@@ -8,29 +8,40 @@ import type { LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
  */
 export const TERM_GAP_AFTER_LOSS = 1000;
 
-/** `Lease.spec.leaseTransitions` is a 32-bit integer; a label beyond this is somebody's edit and no evidence. */
-const MAX_PLAUSIBLE_TERM = 2_000_000_000;
+/** `Lease.spec.leaseTransitions` is a 32-bit integer; labels and selectors could say more. */
+export const MAX_TERM = 2_147_483_647;
 
-const plausible = (term: number | undefined): number =>
-  term !== undefined && Number.isSafeInteger(term) && term > 0 && term < MAX_PLAUSIBLE_TERM ? term : 0;
+/**
+ * Nobody grants a million terms between two looks: a number further above what the operator itself wrote down is
+ * somebody's edit and no evidence. Believed, one edit would use up all terms that a Lease can hold.
+ */
+const MAX_LEAP = 1_000_000;
 
-/** A label's or selector's term; undefined when it is missing or no number. */
+const isTerm = (term: number | undefined): term is number =>
+  term !== undefined && Number.isSafeInteger(term) && term > 0 && term <= MAX_TERM;
+
+/** The highest of `terms` that may be true, given that `written` was: 0 when none is. A `written` of 0 tells nothing. */
+function highestCredible(written: number, terms: readonly (number | undefined)[]): number {
+  const limit = written === 0 ? MAX_TERM - MAX_LEAP : written + MAX_LEAP;
+  return Math.max(0, ...terms.filter(isTerm).filter((term) => term <= limit));
+}
+
+/** A label's or selector's term; undefined when it is missing or not as the operator writes it. */
 export function parseTerm(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+  return text !== undefined && /^(0|[1-9]\d{0,9})$/.test(text) ? Number(text) : undefined;
 }
 
 /** The highest term of which anything but the Lease still bears witness: status, Service selector, pod labels. */
-export function highestTermOutsideLease(snapshot: Snapshot): number {
-  const { status } = snapshot.singleton;
+export const highestTermOutsideLease = (snapshot: Snapshot): number => highestTerm(snapshot, 0);
+
+function highestTerm(snapshot: Snapshot, inLease: number): number {
+  const written = Math.max(highestCredible(0, [snapshot.singleton.status?.term]), inLease);
   const selectorTerm = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
-  const witnesses = [status?.term, selectorTerm, ...snapshot.members.map((member) => member.term)];
-  return Math.max(0, ...witnesses.map(plausible));
+  return Math.max(written, highestCredible(written, [selectorTerm, ...snapshot.members.map((member) => member.term)]));
 }
 
 /** The term of the next grant. */
-export function nextTerm(snapshot: Snapshot, lease: LeaseView): number {
-  return Math.max(plausible(lease.term), highestTermOutsideLease(snapshot)) + 1;
-}
+export const nextTerm = (snapshot: Snapshot, lease: LeaseView): number => highestTerm(snapshot, lease.term) + 1;
 
 /** The term that the Service must select and the holder must carry. */
 export const routingTerm = (lease: LeaseView): number => lease.move?.routingTerm ?? lease.term;
@@ -38,10 +49,21 @@ export const routingTerm = (lease: LeaseView): number => lease.move?.routingTerm
 export const isHolder = (lease: LeaseView, member: Member): boolean =>
   lease.holder === holderIdentity(member.pod, member.uid);
 
-/** The member that traffic goes to now, by the labels and the selector: what is left to tell when the Lease is lost. */
-export function routedMember(snapshot: Snapshot): Member | undefined {
-  const term = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
-  return term === undefined || term === 0 ? undefined : snapshot.members.find((member) => member.term === term);
+/**
+ * The member that traffic goes to now, by the labels and the selector: what is left to tell when the Lease is lost. Without
+ * a selector that names a term it is the one that was labelled last.
+ */
+export function routedMember({ members, service, singleton }: Snapshot): Member | undefined {
+  const labelled = members.filter(({ role }) => role === ROLE.active).map((member) => member.term ?? 0);
+  const term = parseTerm(service?.spec.selector?.[LABEL.term]) ?? Math.max(0, ...labelled);
+  if (term === 0) return undefined;
+  // Several only when somebody forged labels.
+  const rank = ({ uid, role }: Member): number =>
+    uid === singleton.status?.active?.uid ? 0 : role === ROLE.active ? 1 : 2;
+  const [first] = members
+    .filter((member) => member.term === term)
+    .sort((a, b) => rank(a) - rank(b) || (a.uid < b.uid ? -1 : 1));
+  return first;
 }
 
 /** Holder, term and record of a Lease, as an operator would write them. */
@@ -55,14 +77,20 @@ export type LeaseContent = Pick<LeaseView, 'holder' | 'term' | 'move'>;
  */
 export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number): LeaseContent | undefined {
   const { move } = lease;
-  const known = plausible(snapshot.singleton.status?.term);
-  if (move === undefined) return lease.term < known ? recreatedLease(snapshot, wallMs) : undefined;
+  const told = highestCredible(0, [snapshot.singleton.status?.term]);
+  const inLease = Math.max(move?.term ?? 0, highestCredible(Math.max(move?.term ?? 0, told), [lease.term]));
+  // Older than what was told of: an operator's grant was undone, and this record is of a grant before it.
+  if (inLease < told) return recreatedLease(snapshot, wallMs);
+  if (move === undefined) return undefined;
   const released = lease.holder === '' && snapshot.singleton.spec?.fencing.mode === 'Agent';
-  const term = Math.max(plausible(lease.term), move.term, known);
-  const saysSo = lease.term === term && move.term === term && (released || lease.holder === move.to);
+  const saysSo = lease.term === inLease && move.term === inLease && (released || lease.holder === move.to);
   if (saysSo && lease.named) return undefined;
   const routing = move.routingTerm ?? move.term;
-  return { holder: move.to, term, move: { ...move, term, routingTerm: routing === term ? undefined : routing } };
+  return {
+    holder: move.to,
+    term: inLease,
+    move: { ...move, term: inLease, routingTerm: routing === inLease ? undefined : routing },
+  };
 }
 
 /**
@@ -71,7 +99,9 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
  * have been given.
  */
 export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent {
-  const highest = Math.max(highestTermOutsideLease(snapshot), plausible(snapshot.lease?.term));
+  const { lease } = snapshot;
+  const outside = highestTermOutsideLease(snapshot);
+  const highest = Math.max(outside, highestCredible(outside, [lease?.term, lease?.move?.term]));
   if (highest === 0) return { holder: '', term: 0, move: undefined };
   const term = highest + TERM_GAP_AFTER_LOSS;
   const routed = routedMember(snapshot);

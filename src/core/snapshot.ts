@@ -8,6 +8,7 @@ import type { Role } from '../api/names.ts';
 import type { Service } from '../api/objects.ts';
 import type { Spec, SpecProblem } from '../api/spec.ts';
 import type { Status } from '../api/types.ts';
+import type { Action } from './plan.ts';
 
 export interface Instant {
   readonly monotonicMs: number;
@@ -144,7 +145,7 @@ export interface Memory {
   /** The API server's verdict on the template of this revision. */
   readonly template: { readonly revision: string; readonly refusal: string | undefined } | undefined;
   /** Why the last plan stopped half-way. */
-  readonly failure: { readonly action: string; readonly message: string } | undefined;
+  readonly failure: { readonly kind: Action['kind']; readonly action: string; readonly message: string } | undefined;
   /** How far this process saw the move to this term come. */
   readonly timeline: Timeline | undefined;
   readonly statusWrittenAtMs: number | undefined;

@@ -70,7 +70,8 @@ export function nextStatus(situation: Situation): Status {
     ready: `${ready}/${singleton.problems.length > 0 || spec === undefined ? alive.length : spec.replicas}`,
     selector: `${LABEL.name}=${singleton.name}`,
     active,
-    term: Math.max(lease?.ours === true ? lease.term : 0, before?.term ?? 0),
+    // Not the Lease's own number, which somebody may have edited.
+    term: Math.max(lease?.ours === true ? (lease.move?.term ?? lease.term) : 0, before?.term ?? 0),
     members,
     lastMove,
     moves,

@@ -135,9 +135,9 @@ export class Reconciler {
       this.#recollections.remember(key, { template: { revision: templateRevision(spec), refusal: message } });
       return { kind: 'again' };
     }
-    const failure = { action: describeAction(action), message };
+    const failure = { kind: action.kind, action: describeAction(action), message };
     const isKnown = this.#recollections.get(key).memory.failure?.message === message;
-    if (!isKnown) logger.warn('a request failed and will be tried again', { singleton: key, ...failure });
+    if (!isKnown) logger.warn('a request failed and will be tried again', { singleton: key, action: failure.action, message });
     this.#recollections.remember(key, { failure });
     return { kind: 'backOff', ...backoffFor(error) };
   }

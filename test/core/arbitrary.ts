@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { LABEL, holderIdentity } from '../../src/api/names.ts';
 import type { Spec } from '../../src/api/spec.ts';
+import type { Action } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
 import type {
   LeaseView,
@@ -117,11 +118,8 @@ const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
     trouble: maybe(holderAmong(all).map((holder) => ({ holder, since: NOW }))),
     template: maybe(fc.record({ revision: fc.constant('old'), refusal: maybe(fc.constant('no')) })),
     failure: maybe(
-      fc.constantFrom('createPod db-0-x', 'emitEvent Granted', 'writeStatus').map((action) => ({
-        action,
-        message: 'refused',
-      })),
-    ),
+      fc.constantFrom<Action['kind'][]>('createPod', 'emitEvent', 'writeStatus', 'grantLease', 'flipService'),
+    ).map((kind) => kind && { kind, action: kind, message: 'refused' }),
     timeline: fc.constant(undefined),
     statusWrittenAtMs: maybe(fc.constant(NOW.monotonicMs - 100)),
     failures: fc.dictionary(
