@@ -58,12 +58,14 @@ describe('a heartbeat', () => {
           ping(onPong) {
             pings += 1;
             if (pings === 3) resolve();
-            // The answer is here when the process goes on, but behind the timers that are due.
             setImmediate(() => {
-              bytes += 1;
-              onPong();
+              blockFor(60);
+              // The answer is here when the process goes on, but behind the timers that are due.
+              setImmediate(() => {
+                bytes += 1;
+                onPong();
+              });
             });
-            blockFor(60);
             return true;
           },
           onDead: () => {

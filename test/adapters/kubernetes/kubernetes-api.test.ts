@@ -388,6 +388,16 @@ describe('--kube-api-qps', () => {
   });
 });
 
+describe('a call that --kube-api-qps failed', () => {
+  it('does not put off those after it', async () => {
+    const { api } = await serve(echo, { qps: 20 });
+    await Promise.all(Array.from({ length: 40 }, () => api.get(POD, thing)));
+    const hasty = Array.from({ length: 100 }, () => failureOf(api.get(POD, thing, { deadlineMs: 10 })));
+    expect(new Set(await Promise.all(hasty))).toEqual(new Set(['deadline']));
+    expect(await api.get(POD, thing, { deadlineMs: 500 })).toBeDefined();
+  });
+});
+
 describe('a watch', () => {
   const query = { resourceVersion: '10', timeoutSeconds: 345 };
   const lease = (name: string, padding = ''): KubeObject & { padding: string } => ({
