@@ -11,12 +11,14 @@
  *   4. the members: create, replace, delete, mend
  *   5. events and status: what people are told may be late, never wrong
  */
+import { holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { mendedLease, recreatedLease, routingTerm } from './lease.ts';
 import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
 import { headlessService, headlessServiceDrift, objectNames, routingService, routingServiceDrift } from './objects.ts';
+import { isGrant } from './plan.ts';
 import type { Action, Hold, Plan } from './plan.ts';
 import type { Instant, LeaseView, Snapshot } from './snapshot.ts';
 import { activeMember, report } from './status.ts';
@@ -32,8 +34,14 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   }
   const lease = planLease(snapshot, now);
   const move = lease.inOrder === undefined ? nobodyMoves : planMove(snapshot, spec, lease.inOrder, now);
-  const membership = singleton.problems.length > 0 ? undefined : planMembership(snapshot, spec, now);
-  const work = [...lease.actions, ...move.actions, ...planServices(snapshot, spec), ...(membership?.actions ?? [])];
+  const active = lease.inOrder === undefined ? undefined : [lease.inOrder.holder, ...grantedTo(move.actions)];
+  const membership = singleton.problems.length > 0 ? undefined : planMembership(snapshot, spec, { active, now });
+  const work = oneWriteEach([
+    ...lease.actions,
+    ...move.actions,
+    ...planServices(snapshot, spec),
+    ...(membership?.actions ?? []),
+  ]);
   const holds = [move.hold, ...takenNames(snapshot)].filter((hold) => hold !== undefined);
   const told = report({ snapshot, need: move.need, holds, now });
   return {
@@ -46,6 +54,20 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
       work.length > 0 ? undefined : told.recheckAtMs,
     ),
   };
+}
+
+const grantedTo = (actions: readonly Action[]): string[] =>
+  actions.filter(isGrant).map(({ to }) => holderIdentity(to.pod, to.uid));
+
+/** A second write to an object would be refused, since the first has changed it: it is left to the next look. */
+function oneWriteEach(actions: readonly Action[]): Action[] {
+  const written = new Set<string>();
+  return actions.filter((action) => {
+    if (!('expect' in action) || action.kind === 'deletePod') return true;
+    if (written.has(action.expect.uid)) return false;
+    written.add(action.expect.uid);
+    return true;
+  });
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Spec } from '../api/spec.ts';
 import { shortHash } from './hash.ts';
 import { memberLabels, memberPod, templateRevision } from './objects.ts';
 import type { Action, EventAction } from './plan.ts';
-import { slotOf } from './slots.ts';
+import { slotInName, slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 /** A member that fails again and again is replaced after 1, 2, 4, … 60 s. The first time at once. */
@@ -19,26 +19,35 @@ export interface MembershipPlan {
 export const isFinished = (member: Member): boolean => member.phase === 'Failed' || member.phase === 'Succeeded';
 const isAlive = (member: Member): boolean => !member.terminating && !isFinished(member);
 
+export interface MembershipQuestion {
+  /**
+   * Holder identities of whoever is the active while the plan is carried out: the one that holds the Lease, and the one it
+   * is granted to. Undefined: nobody can tell, since the Lease is not in order.
+   */
+  readonly active: readonly string[] | undefined;
+  readonly now: Instant;
+}
+
 /**
  * The replacement of a failed, finished or terminating member is created at once, under a new name, and never waits for
  * the old pod to be gone: a pod that is stuck Terminating on a dead node blocks nobody. No member is deleted while it
- * holds the Lease (invariant I7).
+ * may be the active (invariant I7).
  */
-export function planMembership(snapshot: Snapshot, spec: Spec, now: Instant): MembershipPlan {
+export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: MembershipQuestion): MembershipPlan {
   if (spec.paused || spec.template === undefined) return { actions: [], recheckAtMs: undefined };
-  const holder = snapshot.lease?.holder;
-  const isActive = (member: Member): boolean => holderIdentity(member.pod, member.uid) === holder;
-  const spare = [...new Set([...doubles(snapshot, isActive), ...outsideSlots(snapshot, spec)])].filter(
-    (member) => !isActive(member),
-  );
-  const finished = snapshot.members.filter((member) => isFinished(member) && !member.terminating && !isActive(member));
+  const isActive = (member: Member): boolean =>
+    active === undefined || active.includes(holderIdentity(member.pod, member.uid));
+  const spare = [...new Set([...doubles(snapshot, isActive), ...outsideSlots(snapshot, spec)])];
+  const finished = snapshot.members.filter((member) => isFinished(member) && !member.terminating);
   const { creations, recheckAtMs } = planCreations(snapshot, spec, now);
   return {
     actions: [
       ...creations,
       ...creationEvents(snapshot, creations),
-      ...spare.map((member) => deletion(member, 'no slot for it')),
-      ...finished.map((member) => deletion(member, member.podReason ?? member.phase)),
+      ...spare.filter((member) => !isActive(member)).map((member) => deletion(member, 'no slot for it')),
+      ...finished
+        .filter((member) => !isActive(member))
+        .map((member) => deletion(member, member.podReason ?? member.phase)),
       ...snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member))),
     ],
     recheckAtMs,
@@ -112,15 +121,13 @@ function memberName(snapshot: Snapshot, slot: number): string {
   return `${name}-${slot}-${shortHash([uid, slot, predecessorsOf(snapshot, slot)], 5)}`;
 }
 
-/** Names of the pods that had the slot, as far as pods and status tell. */
-function predecessorsOf(snapshot: Snapshot, slot: number): string[] {
-  const seen = snapshot.members
-    .filter((member) => slotOf(member, snapshot.singleton) === slot)
-    .map((member) => member.pod);
-  const remembered = snapshot.singleton.status?.members ?? [];
-  return [
-    ...new Set([...seen, ...remembered.filter((member) => member.slot === slot).map((member) => member.pod)]),
-  ].sort();
+/** Names of the pods that had the slot, as far as pods, status and Lease tell. */
+function predecessorsOf({ members, singleton, lease }: Snapshot, slot: number): string[] {
+  const seen = members.filter((member) => slotOf(member, singleton) === slot).map(({ pod }) => pod);
+  const told = (singleton.status?.members ?? []).filter((member) => member.slot === slot).map(({ pod }) => pod);
+  const actives = [lease?.holder.split('_')[0], lease?.move?.from].filter((pod) => pod !== undefined);
+  const held = actives.filter((pod) => slotInName(singleton.name, pod) === slot);
+  return [...new Set([...seen, ...told, ...held])].sort();
 }
 
 /** Living members beyond the first of their slot: the active stays, else a Ready one, else the oldest. */

@@ -8,7 +8,8 @@ import type { Member, SingletonView } from './snapshot.ts';
 export const slotOf = (member: Member, singleton: SingletonView): number | undefined =>
   slotInName(singleton.name, member.pod) ?? member.slot;
 
-function slotInName(singleton: string, pod: string): number | undefined {
+/** Undefined for a name that the operator did not give. */
+export function slotInName(singleton: string, pod: string): number | undefined {
   const digits = pod.startsWith(`${singleton}-`) ? /^(\d{1,2})-/.exec(pod.slice(singleton.length + 1))?.[1] : undefined;
   return digits === undefined ? undefined : Number(digits);
 }
