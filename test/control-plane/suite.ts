@@ -17,7 +17,7 @@ import type { ControlPlane } from './control-plane.ts';
 import { kubeconfig } from './credentials.ts';
 import { startHollowNodes } from './hollow-nodes.ts';
 import type { HollowNodes, HollowNodesOptions } from './hollow-nodes.ts';
-import { restClient } from './rest-client.ts';
+import { hasStatus, restClient } from './rest-client.ts';
 import type { RestClient } from './rest-client.ts';
 
 /** What other processes need to know of a control plane; goes through `provide` and `inject` of vitest. */
@@ -97,12 +97,19 @@ export async function enterSuite(controlPlane: SharedControlPlane, options: Holl
     },
     async leave() {
       // First the namespaces: while they are going, controllers make no new pods in them.
-      await Promise.all(namespaces.map((name) => api.delete(`/api/v1/namespaces/${name}`)));
+      await Promise.all(namespaces.map((name) => deleteNamespace(api, name)));
       await nodes.remove();
       api.close();
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** A test may have deleted it itself. */
+async function deleteNamespace(api: RestClient, name: string): Promise<void> {
+  await api.delete(`/api/v1/namespaces/${name}`).catch((error: unknown) => {
+    if (!hasStatus(error, 404)) throw error;
+  });
 }
 
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => `node-${index + 1}`);
