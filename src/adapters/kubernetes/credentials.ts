@@ -34,6 +34,8 @@ export interface CredentialSource {
 const REFRESH_AFTER_MS = 10_000;
 /** Older than this: too old to be used while reading. */
 const STALE_AFTER_MS = 60_000;
+/** An exec plugin that asks a question waits for its answer for ever. */
+const READ_TIMEOUT_MS = 30_000;
 
 export function tlsKeyOf(tls: TlsMaterial): string {
   const hash = createHash('sha256');
@@ -53,13 +55,19 @@ export function tlsKeyOf(tls: TlsMaterial): string {
 export class CachedCredentials implements CredentialSource {
   readonly #read: (fresh: boolean) => Promise<Credentials>;
   readonly #nowMs: () => number;
+  readonly #readTimeoutMs: number;
   #cached: { readonly value: Credentials; readonly readAtMs: number } | undefined;
   #reading: Promise<Credentials> | undefined;
   #mustRefresh = false;
 
-  constructor(read: (fresh: boolean) => Promise<Credentials>, nowMs: () => number = () => performance.now()) {
+  constructor(
+    read: (fresh: boolean) => Promise<Credentials>,
+    nowMs: () => number = () => performance.now(),
+    readTimeoutMs = READ_TIMEOUT_MS,
+  ) {
     this.#read = read;
     this.#nowMs = nowMs;
+    this.#readTimeoutMs = readTimeoutMs;
   }
 
   async current(): Promise<Credentials> {
@@ -86,7 +94,7 @@ export class CachedCredentials implements CredentialSource {
     const fresh = this.#mustRefresh;
     this.#mustRefresh = false;
     try {
-      const value = await this.#read(fresh);
+      const value = await this.#withTimeout(this.#read(fresh));
       this.#cached = { value, readAtMs: this.#nowMs() };
       return value;
     } catch (error) {
@@ -98,6 +106,20 @@ export class CachedCredentials implements CredentialSource {
       }
       const reason = error instanceof Error ? error.message : String(error);
       throw new TransportError('connect', `no credentials for the API server: ${reason}`, { cause: error });
+    }
+  }
+
+  async #withTimeout(reading: Promise<Credentials>): Promise<Credentials> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`they did not come within ${this.#readTimeoutMs} ms (does an exec plugin wait for input?)`));
+      }, this.#readTimeoutMs);
+    });
+    try {
+      return await Promise.race([reading, late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

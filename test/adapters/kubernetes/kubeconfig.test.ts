@@ -261,6 +261,13 @@ describe('credentials', () => {
     });
   });
 
+  it('of an exec plugin that is not installed are an error that names it', async () => {
+    const exec = ['exec:', '  apiVersion: client.authentication.k8s.io/v1', '  command: no-such-plugin'];
+    await expect(authorizationOf({ path: write('c', kubeconfig(exec)) })).rejects.toThrow(
+      'spawn no-such-plugin ENOENT',
+    );
+  });
+
   it('of an exec plugin are asked for again when the server refuses them', async () => {
     const counter = write('counter', '');
     write(
@@ -340,6 +347,7 @@ describe('cached credentials', () => {
     await token();
     pass(10_001);
     expect(await token()).toBe('a');
+    await settle();
     expect(await token()).toBe('b');
     pass(60_001);
     expect(await token()).toBe('c');
@@ -363,6 +371,20 @@ describe('cached credentials', () => {
     pass(60_001);
     expect([await token(), await token(), await token()]).toEqual(['a', 'a', 'a']);
     expect(asked).toHaveLength(3);
+  });
+
+  it('that do not come are not waited for for ever, and are asked for again', async () => {
+    let asked = 0;
+    const read = async (): Promise<Credentials> => {
+      asked += 1;
+      if (asked === 1) await new Promise(() => undefined);
+      return { headers: {}, tls: {}, tlsKey: '' };
+    };
+    const cached = new CachedCredentials(read, undefined, 10);
+    await expect(cached.current()).rejects.toThrow(
+      'they did not come within 10 ms (does an exec plugin wait for input?)',
+    );
+    expect(await cached.current()).toMatchObject({ headers: {} });
   });
 
   it('that cannot be read the first time are an error, and are tried again', async () => {
