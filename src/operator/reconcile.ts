@@ -5,6 +5,8 @@ import type { Clock, Logger } from '../adapters/ports.ts';
 import type { Pod } from '../api/objects.ts';
 import { decide } from '../core/decide.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
+import { violationsIn, violationsOf } from '../core/invariants.ts';
+import type { Violation } from '../core/invariants.ts';
 import { describeAction, describePlan, isGrant, sameGrant } from '../core/plan.ts';
 import type { Action, Plan } from '../core/plan.ts';
 import type { Instant, Snapshot } from '../core/snapshot.ts';
@@ -32,9 +34,11 @@ export interface ReconcilerOptions extends Omit<Executor, 'onDone'> {
   readonly onSnapshot?: (key: Key, snapshot: Snapshot) => void;
   readonly onAction?: (key: Key, action: Action, snapshot: Snapshot) => void;
   readonly onError?: (reason: string) => void;
+  /** Each time an invariant is seen broken; the same one again with every look that finds it so. */
+  readonly onViolations?: (key: Key, violations: readonly Violation[], look: Look) => void;
 }
 
-interface Look {
+export interface Look {
   readonly snapshot: Snapshot;
   readonly plan: Plan;
 }
@@ -83,10 +87,14 @@ export class Reconciler {
       deletedUids: new Set([...recollection.deletedUids].filter((uid) => uids.has(uid))),
     });
     this.#options.onSnapshot?.(key, snapshot);
-    return { snapshot, plan: decide(snapshot, now) };
+    const look = { snapshot, plan: decide(snapshot, now) };
+    this.#options.onViolations?.(key, [...violationsIn(snapshot), ...violationsOf(look.plan, snapshot)], look);
+    return look;
   }
 
   async #carryOut(key: Key, { snapshot, plan }: Look): Promise<Next> {
+    // A decision that breaks the protocol is a bug of ours: better to stand still than to carry it out.
+    if (violationsOf(plan, snapshot).length > 0) return { kind: 'backOff' };
     const { logger } = this.#options;
     if (plan.actions.length > 0) logger.debug('plan', { singleton: key, plan: describePlan(plan) });
     const onDone = (action: Action): void => this.#done(key, action, snapshot);
@@ -137,7 +145,8 @@ export class Reconciler {
     }
     const failure = { kind: action.kind, action: describeAction(action), message };
     const isKnown = this.#recollections.get(key).memory.failure?.message === message;
-    if (!isKnown) logger.warn('a request failed and will be tried again', { singleton: key, action: failure.action, message });
+    if (!isKnown)
+      logger.warn('a request failed and will be tried again', { singleton: key, action: failure.action, message });
     this.#recollections.remember(key, { failure });
     return { kind: 'backOff', ...backoffFor(error) };
   }
