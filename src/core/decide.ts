@@ -39,7 +39,7 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const work = oneWriteEach([
     ...lease.actions,
     ...move.actions,
-    ...planServices(snapshot, spec),
+    ...planServices(snapshot, spec, termOnceMoved(snapshot, lease.inOrder, move.actions)),
     ...(membership?.actions ?? []),
   ]);
   const holds = [move.hold, ...takenNames(snapshot)].filter((hold) => hold !== undefined);
@@ -101,7 +101,7 @@ function planLease(snapshot: Snapshot, now: Instant): LeasePlan {
   return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended, move: mended.move }], inOrder: undefined };
 }
 
-function planServices(snapshot: Snapshot, spec: Spec): Action[] {
+function planServices(snapshot: Snapshot, spec: Spec, term: number): Action[] {
   const { singleton, service, headless } = snapshot;
   if (singleton.problems.length > 0) return [];
   const names = objectNames(singleton.name);
@@ -112,8 +112,7 @@ function planServices(snapshot: Snapshot, spec: Spec): Action[] {
     actions.push({ kind: 'mendService', service: name, expect, patch });
   };
   if (service === undefined) {
-    const body = routingService(singleton, spec, termOfLabelledActive(snapshot));
-    actions.push({ kind: 'createService', service: names.service, body });
+    actions.push({ kind: 'createService', service: names.service, body: routingService(singleton, spec, term) });
   } else if (service.ours) {
     mend(names.service, service, routingServiceDrift(singleton, spec, service));
   }
@@ -125,12 +124,14 @@ function planServices(snapshot: Snapshot, spec: Spec): Action[] {
   return actions;
 }
 
-/** A Service that was deleted comes back routing to the active, if that has its label already; else to nobody. */
-function termOfLabelledActive(snapshot: Snapshot): number {
-  const active = activeMember(snapshot);
-  if (active === undefined || snapshot.lease === undefined) return 0;
-  const term = routingTerm(snapshot.lease);
-  return active.term === term ? term : 0;
+/**
+ * What a Service that was deleted comes back with: the term that the active carries once the move's actions, which stand
+ * before it, are done; 0, which nobody carries, while there is no active or the Lease is not in order.
+ */
+function termOnceMoved(snapshot: Snapshot, lease: LeaseView | undefined, moves: readonly Action[]): number {
+  const grant = moves.find(isGrant);
+  if (grant !== undefined) return grant.term;
+  return lease === undefined || activeMember(snapshot) === undefined ? 0 : routingTerm(lease);
 }
 
 function takenNames(snapshot: Snapshot): Hold[] {

@@ -48,7 +48,10 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
       ...finished
         .filter((member) => !isActive(member))
         .map((member) => deletion(member, member.podReason ?? member.phase)),
-      ...snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member))),
+      // Before the Lease is in order no forged term has been stripped, and a name put back could make it match.
+      ...(active === undefined
+        ? []
+        : snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member)))),
     ],
     recheckAtMs,
   };
@@ -108,7 +111,10 @@ function creationEvents(snapshot: Snapshot, creations: readonly Action[]): Actio
 function replacement(snapshot: Snapshot, pod: string, slot: number): string {
   const old = snapshot.members.filter((member) => slotOf(member, snapshot.singleton) === slot);
   const state = (member: Member): string => (isFinished(member) ? (member.podReason ?? member.phase) : 'being deleted');
-  const those = old.map((member) => `${member.pod} (${state(member)})`).join(', ');
+  const those = old
+    .map((member) => `${member.pod} (${state(member)})`)
+    .sort()
+    .join(', ');
   return `${pod} replaces ${those === '' ? `${predecessorsOf(snapshot, slot).join(', ')} (gone)` : those}`;
 }
 

@@ -6,7 +6,7 @@ import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/name
 import type { Spec } from '../api/spec.ts';
 import { candidates, fitness } from './candidates.ts';
 import { firstHold } from './holds.ts';
-import { isHolder, nextTerm, parseTerm, routingTerm } from './lease.ts';
+import { isHolder, nextTerm, parseTerm, routedMember, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { slotOf } from './slots.ts';
@@ -147,21 +147,21 @@ function finish(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined
     return [...strips(snapshot, holder, term), ...label(snapshot, holder, term), ...flip(snapshot, term)];
   }
   if (lease.holder !== '') return [...strips(snapshot, undefined, term), ...flip(snapshot, term)];
-  // A Lease that nobody holds says nothing against whoever is routed still, as long as it is one term.
-  const selected = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
-  return [...strips(snapshot, undefined, undefined), ...flip(snapshot, selected ?? term)];
+  // A Lease that nobody holds says nothing against whoever is routed still, as long as it is one.
+  const selected = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]) ?? term;
+  return [...strips(snapshot, undefined, selected, routedMember(snapshot)), ...flip(snapshot, selected)];
 }
 
 /**
- * Takes the role away from everyone but `target` (invariant I3), and the routing term from everyone it was not granted
- * to (I2). An older term label stays on a former active: it routes nowhere once the Service is flipped, and until then
- * traffic must go on reaching it.
+ * Takes the role away from everyone but `target` (invariant I3), and the routing term from everyone but `routed` (I2); and
+ * term 0, which a Service selects while there is no active. An older term label stays on a former active: it routes
+ * nowhere once the Service is flipped, and until then traffic must go on reaching it.
  */
-function strips(snapshot: Snapshot, target: Member | undefined, term: number | undefined): Action[] {
+function strips(snapshot: Snapshot, target: Member | undefined, term: number, routed = target): Action[] {
   const actions: Action[] = [];
   for (const member of snapshot.members) {
     if (member.uid === target?.uid) continue;
-    const forged = term !== undefined && member.term === term;
+    const forged = member.term === 0 || (member.term === term && member.uid !== routed?.uid);
     const labels = {
       ...(member.role === ROLE.active && { [LABEL.role]: ROLE.standby }),
       ...(forged && { [LABEL.term]: null }),

@@ -83,26 +83,30 @@ export function nextStatus(situation: Situation): Status {
 const withoutUndefined = (status: { [K in keyof Status]: Status[K] | undefined }): Status =>
   JSON.parse(JSON.stringify(status)) as Status;
 
-function memberStatuses(snapshot: Snapshot): MemberStatus[] {
-  const slotForOrder = (member: Member): number => slotOf(member, snapshot.singleton) ?? MAX_REPLICAS;
-  return [...snapshot.members]
-    .sort((a, b) => slotForOrder(a) - slotForOrder(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1))
-    .map((member) => {
-      const { eligible, reason } = eligibility(member, snapshot);
-      const zone = member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone;
-      const slot = slotOf(member, snapshot.singleton);
-      return {
-        pod: member.pod,
-        ...(slot !== undefined && { slot }),
-        role: isActive(snapshot, member) ? ROLE.active : ROLE.standby,
-        ...(member.node !== undefined && { node: member.node }),
-        ...(zone !== undefined && { zone }),
-        ready: member.ready,
-        eligible,
-        ...(!eligible && { reason }),
-      };
-    });
+/** The caches list them in the order in which they changed last, which says nothing. */
+function bySlot({ members, singleton }: Snapshot): Member[] {
+  const place = (member: Member): number => slotOf(member, singleton) ?? MAX_REPLICAS;
+  return [...members].sort(
+    (a, b) => place(a) - place(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1),
+  );
 }
+
+const memberStatuses = (snapshot: Snapshot): MemberStatus[] =>
+  bySlot(snapshot).map((member) => {
+    const { eligible, reason } = eligibility(member, snapshot);
+    const zone = member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone;
+    const slot = slotOf(member, snapshot.singleton);
+    return {
+      pod: member.pod,
+      ...(slot !== undefined && { slot }),
+      role: isActive(snapshot, member) ? ROLE.active : ROLE.standby,
+      ...(member.node !== undefined && { node: member.node }),
+      ...(zone !== undefined && { zone }),
+      ready: member.ready,
+      eligible,
+      ...(!eligible && { reason }),
+    };
+  });
 
 const ourLease = (snapshot: Snapshot): LeaseView | undefined =>
   snapshot.lease?.ours === true ? snapshot.lease : undefined;
@@ -273,7 +277,7 @@ function adviceFor(spec: Spec): string[] {
 }
 
 function standbyVerdict(snapshot: Snapshot): Verdict {
-  const others = snapshot.members.filter((member) => !isActive(snapshot, member) && !member.terminating);
+  const others = bySlot(snapshot).filter((member) => !isActive(snapshot, member) && !member.terminating);
   const ready = others.filter((member) => eligibility(member, snapshot).eligible);
   if (ready.length > 0)
     return ['True', 'CandidateReady', `${ready.length} of ${others.length} other members can take over at once`];

@@ -263,6 +263,11 @@ describe('labels that hands have changed are mended', () => {
     ['a standby took the role', aSteadyState().where(1, (pod) => pod.role('active')), ['stripRole db-1-a']],
     ['a standby forged the term', aSteadyState().where(1, (pod) => pod.term(1)), ['stripRole db-1-a']],
     ['a standby has an older term: it routes nowhere', aSteadyState({ term: 3 }).where(1, (pod) => pod.term(2)), []],
+    [
+      'a standby has term 0, which nobody is given',
+      aSteadyState().where(1, (pod) => pod.term(0)),
+      ['stripRole db-1-a'],
+    ],
     ['a stranger took the role', aSteadyState().withStranger({ role: 'active' }), ['stripRole stranger']],
     ['a stranger forged the term', aSteadyState().withStranger({ term: '1' }), ['stripRole stranger']],
     ['a stranger only has the name', aSteadyState().withStranger(), []],
@@ -302,6 +307,29 @@ describe('labels that hands have changed are mended', () => {
   it('a stranger loses role and term, and nothing else', () => {
     const { actions } = moveOf(aSteadyState().withStranger({ role: 'active', term: '1' }));
     expect(actions).toMatchObject([{ pod: 'stranger', labels: { [LABEL.role]: null, [LABEL.term]: null } }]);
+  });
+});
+
+describe('a Lease that nobody holds', () => {
+  const released = (): SnapshotBuilder =>
+    aSteadyState({ term: 4 })
+      .lease({ holder: '' })
+      .where(0, (pod) => pod.crashed());
+
+  it('leaves traffic where it is until somebody is granted', () => {
+    const alone = released()
+      .where(1, (pod) => pod.notReady())
+      .where(2, (pod) => pod.notReady());
+    const { actions } = moveOf(alone);
+    expect(actions).toMatchObject([{ kind: 'stripRole', pod: 'db-0-a', labels: { [LABEL.role]: 'standby' } }]);
+    expect(actions).not.toMatchObject([{ labels: { [LABEL.term]: null } }]);
+  });
+
+  it('leaves it with one pod, when another forged the term', () => {
+    const alone = released()
+      .where(1, (pod) => pod.notReady().term(4))
+      .where(2, (pod) => pod.notReady());
+    expect(moveOf(alone).actions).toMatchObject([{ pod: 'db-0-a' }, { pod: 'db-1-a', labels: { [LABEL.term]: null } }]);
   });
 });
 
