@@ -7,7 +7,7 @@ import type { SingletonService } from '../api/types.ts';
 import { controllerOf } from './views.ts';
 
 /** What a write or a live read needs of a cache. */
-export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'acceptWrite' | 'forget'>;
+export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'mark' | 'acceptWrite' | 'acceptRead' | 'forget'>;
 
 export interface Caches {
   readonly singletons: Store<SingletonService>;

@@ -234,9 +234,10 @@ export async function readLive<T extends KubeObject>(
   options?: CallOptions,
 ): Promise<boolean> {
   const cached = cache.get(ref.namespace, ref.name);
+  const mark = cache.mark();
   try {
     const live = await api.get<T>(type, ref, options);
-    cache.acceptWrite(live);
+    cache.acceptRead(live, mark);
     return cached?.metadata.resourceVersion !== live.metadata.resourceVersion;
   } catch (error) {
     if (!isNotFound(error)) throw error;

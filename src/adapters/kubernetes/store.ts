@@ -103,6 +103,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   #seq = 0;
   /** Lists and events have told everything up to this version. */
   #toldUpTo = '0';
+  /** When the last list was taken, in this store's own count. */
+  #listedAt: StoreMark = 0;
 
   constructor(options: StoreOptions<T, I>) {
     this.name = options.name;
@@ -159,6 +161,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
       if (!createdSince) this.#remove(key, entry);
     }
     this.#toldUpTo = resourceVersion;
+    this.#seq += 1;
+    this.#listedAt = this.#seq;
   }
 
   /** An ADDED, MODIFIED or DELETED of a watch. */
@@ -171,9 +175,18 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
 
   /** What the server answered to our own create or patch: read-your-writes. A watch event that lags does not undo it. */
   acceptWrite(object: T): void {
-    // Late: a list or an event has already told this or what came after it, perhaps that the object is gone.
-    if ((compareVersions(object.metadata.resourceVersion, this.#toldUpTo) ?? 1) <= 0) return;
-    this.#applyState(object);
+    if (!this.#isTold(object)) this.#applyState(object);
+  }
+
+  /**
+   * What a read of this one object brought. It may be an object that the selector does not select, since somebody took
+   * its label away or since it is somebody else's: no list and no event tells of that one, so it is taken although they
+   * have told of later versions.
+   *
+   * @param mark taken before the read: what a list lacks that was taken since then may be gone
+   */
+  acceptRead(object: T, mark: StoreMark): void {
+    if (this.#listedAt <= mark || !this.#isTold(object)) this.#applyState(object);
   }
 
   /**
@@ -187,6 +200,11 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     const key = objectKey(object);
     const entry = this.#entries.get(key);
     if (entry?.object.metadata.uid === uid) this.#remove(key, entry);
+  }
+
+  /** A list or an event has already told this or what came after it, perhaps that the object is gone. */
+  #isTold({ metadata }: T): boolean {
+    return (compareVersions(metadata.resourceVersion, this.#toldUpTo) ?? 1) <= 0;
   }
 
   #listWins(entry: Entry<T>, item: T, mark: StoreMark): boolean {

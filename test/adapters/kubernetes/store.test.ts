@@ -242,6 +242,44 @@ describe('a watch with a selector', () => {
   });
 });
 
+describe('a read of one object', () => {
+  it('is taken although later versions of others were told: the selector may not select it', () => {
+    const { store } = makeStore();
+    store.replace([thing('b', 'u2', 2)], '20');
+    store.apply('MODIFIED', thing('b', 'u2', 30));
+    store.acceptRead(thing('a', 'u1', 5), store.mark());
+    expect(versionOf(store)).toBe('5');
+  });
+
+  it('brings back what has left the selection and exists', () => {
+    const { store } = makeStore();
+    store.apply('ADDED', thing('a', 'u1', 1));
+    store.apply('DELETED', thing('a', 'u1', 5));
+    store.apply('ADDED', thing('b', 'u2', 9));
+    store.acceptRead(thing('a', 'u1', 5), store.mark());
+    expect(versionOf(store)).toBe('5');
+  });
+
+  it('that was answered late does not bring back what was deleted meanwhile, as a watch or a list told', () => {
+    const { store } = makeStore();
+    store.apply('ADDED', thing('a', 'u1', 1));
+    const mark = store.mark();
+    store.apply('DELETED', thing('a', 'u1', 5));
+    store.acceptRead(thing('a', 'u1', 1), mark);
+    expect(store.size).toBe(0);
+    store.replace([], '7', store.mark());
+    store.acceptRead(thing('a', 'u1', 1), mark);
+    expect(store.size).toBe(0);
+  });
+
+  it('does not go before a watch event that is newer', () => {
+    const { store } = makeStore();
+    store.apply('MODIFIED', thing('a', 'u1', 11));
+    store.acceptRead(thing('a', 'u1', 10), store.mark());
+    expect(versionOf(store)).toBe('11');
+  });
+});
+
 describe('our own delete', () => {
   it('is not undone by events that lag, whatever their version', () => {
     const { store } = makeStore();
