@@ -9,13 +9,23 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
  * Its timers do not keep the process alive: what must keep it alive are its connections and servers. A program that
  * only waits for a timer passes `keepAlive`.
  */
-export const createSystemClock = (options: { readonly keepAlive?: boolean } = {}): Clock => ({
-  monotonicMs: () => performance.now(),
-  wallMs: () => Date.now(),
-  after: (delayMs, action) => {
-    // Node cuts a delay to whole milliseconds, so that a timer may fire before its time: rounded up here.
-    const timer = setTimeout(action, Math.min(MAX_DELAY_MS, Math.max(0, Math.ceil(delayMs))));
-    if (options.keepAlive !== true) timer.unref();
-    return () => clearTimeout(timer);
-  },
-});
+export function createSystemClock(options: { readonly keepAlive?: boolean } = {}): Clock {
+  const monotonicMs = (): number => performance.now();
+  return {
+    monotonicMs,
+    wallMs: () => Date.now(),
+    after(delayMs, action) {
+      const dueMs = monotonicMs() + delayMs;
+      let timer: NodeJS.Timeout;
+      const arm = (): void => {
+        const leftMs = Math.min(MAX_DELAY_MS, Math.max(0, Math.ceil(dueMs - monotonicMs())));
+        timer = setTimeout(fire, leftMs);
+        if (options.keepAlive !== true) timer.unref();
+      };
+      // Node counts from the time at which its event loop last woke up, in whole milliseconds: it can be early.
+      const fire = (): void => (monotonicMs() < dueMs ? arm() : action());
+      arm();
+      return () => clearTimeout(timer);
+    },
+  };
+}

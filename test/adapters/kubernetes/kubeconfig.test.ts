@@ -1,13 +1,17 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CachedCredentials, tlsKeyOf, type Credentials } from '../../../src/adapters/kubernetes/credentials.ts';
 import {
   KubeconfigError,
   loadKubeconfig,
   type KubeconfigOptions,
 } from '../../../src/adapters/kubernetes/kubeconfig.ts';
+import { settle } from '../../support/manual-clock.ts';
+
+// Real connections and processes, on machines that are busy with other things.
+vi.setConfig({ testTimeout: 30_000 });
 
 let dir = '';
 beforeEach(() => {

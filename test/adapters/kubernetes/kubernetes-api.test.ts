@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   createKubernetesApi,
   type ClosableKubernetesApi,
@@ -24,6 +24,9 @@ import {
 } from '../../../src/adapters/ports.ts';
 import type { KubeObject, Lease, Pod } from '../../../src/api/objects.ts';
 import { startFakeServer, type FakeServer, type FakeServerOptions, type Handler } from './support/fake-server.ts';
+
+// Real connections and processes, on machines that are busy with other things.
+vi.setConfig({ testTimeout: 30_000 });
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -390,11 +393,10 @@ describe('--kube-api-qps', () => {
 
 describe('a call that --kube-api-qps failed', () => {
   it('does not put off those after it', async () => {
-    const { api } = await serve(echo, { qps: 20 });
-    await Promise.all(Array.from({ length: 40 }, () => api.get(POD, thing)));
-    const hasty = Array.from({ length: 100 }, () => failureOf(api.get(POD, thing, { deadlineMs: 10 })));
-    expect(new Set(await Promise.all(hasty))).toEqual(new Set(['deadline']));
-    expect(await api.get(POD, thing, { deadlineMs: 500 })).toBeDefined();
+    const { api } = await serve(echo, { qps: 2 });
+    const hasty = Array.from({ length: 100 }, () => errorOf(api.get(POD, thing, { deadlineMs: 20 })));
+    expect((await Promise.all(hasty)).filter((error) => error instanceof TransportError).length).toBeGreaterThan(90);
+    expect(await api.get(POD, thing, { deadlineMs: 5_000 })).toBeDefined();
   });
 });
 

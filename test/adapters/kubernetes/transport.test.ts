@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Credentials, CredentialSource } from '../../../src/adapters/kubernetes/credentials.ts';
 import { tlsKeyOf } from '../../../src/adapters/kubernetes/credentials.ts';
 import { createTransport, type Transport, type TransportOptions } from '../../../src/adapters/kubernetes/transport.ts';
@@ -16,6 +16,9 @@ import {
   type FakeServerOptions,
   type Handler,
 } from './support/fake-server.ts';
+
+// Real connections and processes, on machines that are busy with other things.
+vi.setConfig({ testTimeout: 30_000 });
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
