@@ -36,16 +36,13 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const move = lease.inOrder === undefined ? nobodyMoves : planMove(snapshot, spec, lease.inOrder, now);
   const active = lease.inOrder === undefined ? undefined : [lease.inOrder.holder, ...grantedTo(move.actions)];
   const membership = singleton.problems.length > 0 ? undefined : planMembership(snapshot, spec, { active, now });
-  const work = oneWriteEach([
-    ...lease.actions,
-    ...move.actions,
-    ...planServices(snapshot, spec, termOnceMoved(snapshot, lease.inOrder, move.actions)),
-    ...(membership?.actions ?? []),
-  ]);
+  const urgent = [...lease.actions, ...move.actions];
+  const services = planServices(snapshot, spec, termOnceMoved(snapshot, lease.inOrder, move.actions));
+  const work = oneWriteEach([...urgent, ...services, ...(membership?.actions ?? [])]);
   const holds = [move.hold, ...takenNames(snapshot)].filter((hold) => hold !== undefined);
   const told = report({ snapshot, need: move.need, holds, now });
   return {
-    actions: inOrder(snapshot, work, told.actions),
+    actions: inOrder(snapshot.memory.failure?.kind, { work, urgent: urgent.length, told: told.actions }),
     reason: move.need?.message ?? (work.length > 0 ? 'bringing objects in order' : 'in order'),
     holds,
     recheckAtMs: earliest(
@@ -70,14 +67,33 @@ function oneWriteEach(actions: readonly Action[]): Action[] {
   });
 }
 
+interface Work {
+  readonly work: readonly Action[];
+  /** How many actions of `work`, from its beginning, are the Lease's and the move's. */
+  readonly urgent: number;
+  readonly told: readonly Action[];
+}
+
 /**
  * The status tells of a state that stands, so it waits until the work is done, and a move costs one status write. Work
- * that failed may fail for long: then people are told first.
+ * that failed may fail for long: then people are told before it is tried again. But a failover waits neither for people
+ * to be told nor for other work that failed.
  */
-function inOrder(snapshot: Snapshot, work: readonly Action[], told: readonly Action[]): readonly Action[] {
+function inOrder(failed: Action['kind'] | undefined, { work, urgent, told }: Work): readonly Action[] {
   if (work.length === 0) return told;
-  return snapshot.memory.failure === undefined ? work : [...told, ...work];
+  if (failed === undefined || failed === 'emitEvent' || failed === 'writeStatus') return work;
+  const failedBefore = URGENT.has(failed) ? 0 : urgent;
+  return [...work.slice(0, failedBefore), ...told, ...work.slice(failedBefore)];
 }
+
+const URGENT: ReadonlySet<Action['kind']> = new Set([
+  'createLease',
+  'restoreLease',
+  'stripRole',
+  'grantLease',
+  'labelActive',
+  'flipService',
+]);
 
 interface LeasePlan {
   readonly actions: readonly Action[];

@@ -141,7 +141,7 @@ function activeStatus(snapshot: Snapshot, lastMove: Move | undefined): ActiveSta
 function lastMoveOf(snapshot: Snapshot, now: Instant): Move | undefined {
   const lease = ourLease(snapshot);
   const move = lease?.move;
-  if (move === undefined || move.routingTerm !== undefined) return undefined;
+  if (move === undefined || move.routingTerm !== undefined || move.to === '') return undefined;
   if (snapshot.singleton.status?.lastMove?.term === move.term) return undefined;
   const timeline = snapshot.memory.timeline?.term === move.term ? snapshot.memory.timeline : undefined;
   const routed = timeline?.routed ?? timeline?.flipped ?? now;
