@@ -56,6 +56,30 @@ bench: build programs ## How fast it moves, what it writes, what it needs
 control-plane: programs ## A control plane to try things on, until Ctrl-C
 	@node test/control-plane/main.ts $(ARGS)
 
+.PHONY: kind-up
+kind-up: $(MODULES) ## A kind cluster with three workers in two zones
+	@scripts/kind/up.sh
+
+.PHONY: kind-load
+kind-load: build ## Build the operator's image and load it into the kind cluster
+	@scripts/kind/load.sh
+
+.PHONY: deploy
+deploy: $(MODULES) ## Apply deploy/ to the cluster, with that image
+	@scripts/kind/deploy.sh
+
+.PHONY: e2e
+e2e: $(MODULES) ## Faults in kind, watched by clients (ARGS="--only crash,delete --repeat 10"); needs the three above
+	@scripts/kind/e2e.sh $(ARGS)
+
+.PHONY: kind-down
+kind-down: ## Delete the kind cluster
+	@scripts/kind/down.sh
+
+.PHONY: manifests
+manifests: $(MODULES) ## Write install.yaml: all that `kubectl apply -k deploy` applies
+	@scripts/kind/manifests.sh > install.yaml
+
 .PHONY: generate
 generate: $(MODULES) ## Write crds/ and the README's list from the schema
 	@npm run --silent generate
