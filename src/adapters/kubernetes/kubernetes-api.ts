@@ -39,7 +39,10 @@ export interface KubernetesApiOptions extends TransportOptions {
   readonly qps?: number;
   /** After each call, for metrics. */
   readonly onRequest?: (record: RequestRecord) => void;
-  /** A watch without a byte for so long is cut; the server sends a bookmark about once a minute. Default 150 s. */
+  /**
+   * Over HTTP/1.1 a watch without a byte for so long is cut: there is no ping to tell quiet from dead. Servers send a
+   * bookmark about once a minute, though older ones none before the first event. Default 150 s.
+   */
   readonly watchSilenceMs?: number;
 }
 

@@ -41,7 +41,7 @@ export interface StreamLimits {
   readonly headDeadlineMs: number;
   /** From the head to the end. */
   readonly bodyDeadlineMs: number;
-  /** Without a byte of the body. */
+  /** Without a byte of the body, over HTTP/1.1: HTTP/2 has its pings, and a watch may be quiet for as long as it lasts. */
   readonly silenceMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -134,11 +134,12 @@ async function stream(
   let lastChunkMs = 0;
   let silence: NodeJS.Timeout | undefined;
   const sink: Sink = {
-    onHead(status) {
+    onHead(status, connection) {
       chunks.length = 0;
       whole.phase = 'reading the stream';
       if (status !== 200) return;
       whole.restart(limits.bodyDeadlineMs);
+      if (connection.protocol === 'h2') return;
       lastChunkMs = performance.now();
       silence = watchSilence(
         limits.silenceMs,
