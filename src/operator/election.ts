@@ -70,7 +70,8 @@ export class Election {
     await this.#ended;
     const { lease } = this.#state;
     if (this.isLeading && lease !== undefined) {
-      this.#stepDown('this replica is being stopped');
+      this.#stepDown();
+      this.#options.logger.info('not leading any more: this replica is being stopped');
       await this.#write('', lease.resourceVersion).catch(() => undefined);
     }
     this.#reflector.stop();
@@ -88,7 +89,8 @@ export class Election {
           await this.#sleepUntil(step.untilMs);
           break;
         case 'stepDown':
-          this.#stepDown('the leader Lease could not be renewed in time');
+          this.#stepDown();
+          this.#options.logger.warn('not leading any more: the Lease was taken, or could not be renewed in time');
           break;
         case 'claim':
           await this.#claim(step.expect);
@@ -125,10 +127,9 @@ export class Election {
     }
   }
 
-  #stepDown(why: string): void {
+  #stepDown(): void {
     this.#state = { ...this.#state, renewedAtMs: undefined };
     this.#options.onLost();
-    this.#options.logger.warn('not leading any more', { why });
   }
 
   #write(holder: string, expect: string | undefined, deadlineMs = RETRY_MS * 5): Promise<Lease> {
