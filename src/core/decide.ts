@@ -17,7 +17,14 @@ import { mendedLease, recreatedLease, routingTerm } from './lease.ts';
 import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
-import { headlessService, headlessServiceDrift, objectNames, routingService, routingServiceDrift } from './objects.ts';
+import {
+  headlessService,
+  headlessServiceDrift,
+  objectNames,
+  routingService,
+  routingServiceDrift,
+  wasInVain,
+} from './objects.ts';
 import { isGrant } from './plan.ts';
 import type { Action, Hold, Plan } from './plan.ts';
 import type { Instant, LeaseView, Snapshot } from './snapshot.ts';
@@ -123,7 +130,7 @@ function planServices(snapshot: Snapshot, spec: Spec, term: number): Action[] {
   const names = objectNames(singleton.name);
   const actions: Action[] = [];
   const mend = (name: string, view: typeof service, patch: object | undefined): void => {
-    if (view === undefined || patch === undefined) return;
+    if (view === undefined || patch === undefined || wasInVain(snapshot, view, patch)) return;
     const expect = { uid: view.uid, resourceVersion: view.resourceVersion };
     actions.push({ kind: 'mendService', service: name, expect, patch });
   };

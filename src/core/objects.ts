@@ -5,7 +5,7 @@ import { servicePorts } from '../api/spec.ts';
 import type { Spec } from '../api/spec.ts';
 import { canonicalJson, sameJson, shortHash } from './hash.ts';
 import type { LabelPatch } from './plan.ts';
-import type { ServiceView, SingletonView } from './snapshot.ts';
+import type { ServiceView, SingletonView, Snapshot } from './snapshot.ts';
 
 /** Makes Kubernetes' garbage collector delete what we own with the singleton; there is no finalizer to get stuck on. */
 export const ownerReference = (singleton: SingletonView): OwnerReference => ({
@@ -158,7 +158,7 @@ function serviceDrift(
   const { ports, ...others } = wanted;
   const fields: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(others)) {
-    if (value !== undefined && !sameJson(value, actual.spec[key])) fields[key] = value;
+    if (value !== undefined && !contains(actual.spec[key], value)) fields[key] = value;
   }
   const keptPorts = ports.map((port) => keepingNodePort(port, actual.spec.ports ?? []));
   if (!samePorts(keptPorts, actual.spec.ports ?? [])) fields['ports'] = keptPorts;
@@ -169,6 +169,33 @@ function serviceDrift(
     ...(Object.keys({ ...annotations, ...labels }).length > 0 && { metadata: { annotations, labels } }),
   };
   return Object.keys(patch).length === 0 ? undefined : patch;
+}
+
+/** Whether `actual` says all that `wanted` says: the server adds defaults inside objects. Lists are compared as a whole. */
+function contains(actual: unknown, wanted: unknown): boolean {
+  if (!isObject(wanted) || !isObject(actual)) return sameJson(wanted, actual);
+  return Object.entries(wanted).every(([key, value]) => contains(actual[key], value));
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * Whether this very patch was answered already and left this very version of the Service: an old API server drops the
+ * fields that it does not know. Asked again and again, it would keep the status from ever being written.
+ */
+export function wasInVain({ memory }: Snapshot, service: ServiceView, patch: object): boolean {
+  return Object.values(memory.mends).some(
+    (mend) => mend.resourceVersion === service.resourceVersion && sameJson(mend.patch, patch),
+  );
+}
+
+/** Paths of what the API server did not take of the spec, as far as this process has asked. */
+export function notTaken({ memory, service, singleton }: Snapshot): string[] {
+  const mend = memory.mends[serviceName(singleton.name)];
+  if (mend === undefined || mend.resourceVersion !== service?.resourceVersion) return [];
+  const { spec } = mend.patch as { spec?: object };
+  return Object.keys(spec ?? {}).map((field) => `service.${field}`);
 }
 
 /** Other people's labels and annotations stay. */

@@ -146,6 +146,8 @@ export interface Memory {
   readonly template: { readonly revision: string; readonly refusal: string | undefined } | undefined;
   /** Why the last plan stopped half-way. */
   readonly failure: { readonly kind: Action['kind']; readonly action: string; readonly message: string } | undefined;
+  /** By Service name, the last mending that was answered, and the version it was meant for. */
+  readonly mends: Readonly<Record<string, { readonly resourceVersion: string; readonly patch: object }>>;
   /** How far this process saw the move to this term come. */
   readonly timeline: Timeline | undefined;
   readonly statusWrittenAtMs: number | undefined;
@@ -176,6 +178,7 @@ export const noMemory: Memory = {
   trouble: undefined,
   template: undefined,
   failure: undefined,
+  mends: {},
   timeline: undefined,
   statusWrittenAtMs: undefined,
   failures: {},

@@ -9,7 +9,7 @@ import { sameJson, shortHash } from './hash.ts';
 import { isHolder, parseTerm, routingTerm } from './lease.ts';
 import { isFinished } from './membership.ts';
 import type { Need } from './move.ts';
-import { templateRevision } from './objects.ts';
+import { notTaken, templateRevision } from './objects.ts';
 import type { Action, EventAction, Hold } from './plan.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, Snapshot, Timeline } from './snapshot.ts';
@@ -256,7 +256,7 @@ function specVerdict(snapshot: Snapshot): Verdict {
   const advice =
     spec === undefined
       ? ''
-      : adviceFor(spec)
+      : adviceFor(snapshot, spec)
           .map((sentence) => `; advice: ${sentence}`)
           .join('');
   if (notActedUpon.length > 0) {
@@ -270,10 +270,14 @@ function specVerdict(snapshot: Snapshot): Verdict {
 }
 
 /** What the spec may say and will be regretted. */
-function adviceFor(spec: Spec): string[] {
+function adviceFor(snapshot: Snapshot, spec: Spec): string[] {
   const containers = spec.template?.spec.containers ?? [];
-  if (containers.length === 0 || containers.some((container) => container.readinessProbe !== undefined)) return [];
-  return ['no container of the template has a readinessProbe, so an active that hangs looks healthy'];
+  const isProbed = containers.length === 0 || containers.some(({ readinessProbe }) => readinessProbe !== undefined);
+  const ignored = notTaken(snapshot);
+  return [
+    ...(isProbed ? [] : ['no container of the template has a readinessProbe, so an active that hangs looks healthy']),
+    ...(ignored.length === 0 ? [] : [`the API server did not take ${ignored.join(', ')}; is it too old for that?`]),
+  ];
 }
 
 function standbyVerdict(snapshot: Snapshot): Verdict {

@@ -93,6 +93,10 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
       return withTimeline(memory, action.term, { flipped: now });
     case 'checkTemplate':
       return { ...memory, template: { revision: action.revision, refusal: undefined } };
+    case 'mendService': {
+      const { service, expect, patch } = action;
+      return { ...memory, mends: { ...memory.mends, [service]: { resourceVersion: expect.resourceVersion, patch } } };
+    }
     case 'writeStatus':
       return { ...memory, statusWrittenAtMs: now.monotonicMs };
     case 'stripRole':

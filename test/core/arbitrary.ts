@@ -129,6 +129,7 @@ const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
     failure: maybe(
       fc.constantFrom<Action['kind'][]>('createPod', 'emitEvent', 'writeStatus', 'grantLease', 'flipService'),
     ).map((kind) => kind && { kind, action: kind, message: 'refused' }),
+    mends: fc.constant({}),
     timeline: fc.constant(undefined),
     statusWrittenAtMs: maybe(fc.constant(NOW.monotonicMs - 100)),
     failures: fc.dictionary(
