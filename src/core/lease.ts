@@ -17,8 +17,9 @@ export const MAX_TERM = 2_147_483_647;
  */
 const MAX_LEAP = 1_000_000;
 
-const isTerm = (term: number | undefined): term is number =>
-  term !== undefined && Number.isSafeInteger(term) && term > 0 && term <= MAX_TERM;
+/** Whether it is a number that a Lease can hold as a term that was granted. */
+export const isTerm = (term: unknown): term is number =>
+  typeof term === 'number' && Number.isSafeInteger(term) && term > 0 && term <= MAX_TERM;
 
 /** The highest of `terms` that may be true, given that `written` was: 0 when none is. A `written` of 0 tells nothing. */
 function highestCredible(written: number, terms: readonly (number | undefined)[]): number {

@@ -56,7 +56,7 @@ export interface Member {
   readonly pod: string;
   readonly uid: string;
   readonly resourceVersion: string;
-  /** Whether it carries the name label; without it no Service selects it. */
+  /** Whether it carries the name label, with the singleton's name; otherwise no Service selects it. */
   readonly named: boolean;
   /** From the label; undefined when it is missing or no number. */
   readonly slot: number | undefined;

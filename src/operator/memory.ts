@@ -5,6 +5,7 @@ import { isFinished } from '../core/membership.ts';
 import { neededMove } from '../core/move.ts';
 import type { Action } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
+import { slotOf } from '../core/slots.ts';
 import { noMemory } from '../core/snapshot.ts';
 import type { Key } from './caches.ts';
 import type { Instant, Memory, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
@@ -70,14 +71,13 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
     if (now.monotonicMs - old.lastAtMs < FAILURES_FORGOTTEN_AFTER_MS) failures[Number(slot)] = old;
   }
   for (const member of snapshot.members) {
-    if (member.slot === undefined || !isFinished(member)) continue;
-    const old = failures[member.slot] ?? { count: 0, lastAtMs: 0, uids: [] };
+    const slot = slotOf(member, snapshot.singleton);
+    if (slot === undefined || !isFinished(member)) continue;
+    const old = failures[slot] ?? { count: 0, lastAtMs: 0, uids: [] };
     if (old.uids.includes(member.uid)) continue;
-    failures[member.slot] = {
-      count: old.count + 1,
-      lastAtMs: now.monotonicMs,
-      uids: [...old.uids, member.uid].slice(-4),
-    };
+    // Whoever is still there must not be counted again, however many those are: finalizers may keep them.
+    const uids = old.uids.filter((uid) => snapshot.members.some((other) => other.uid === uid));
+    failures[slot] = { count: old.count + 1, lastAtMs: now.monotonicMs, uids: [...uids, member.uid] };
   }
   return failures;
 }
@@ -103,7 +103,6 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
     case 'createLease':
     case 'restoreLease':
     case 'createService':
-    case 'mendService':
     case 'createPod':
     case 'deletePod':
     case 'mendLabels':

@@ -2,7 +2,7 @@
 import { ANNOTATION, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
 import type { EndpointSlice, KubeObject, Lease, Node, Pod, Service } from '../api/objects.ts';
 import { fromIso } from '../api/time.ts';
-import { parseTerm } from '../core/lease.ts';
+import { isTerm, parseTerm } from '../core/lease.ts';
 import type { LeaseView, Member, MoveRecord, NodeView, Owned, ServiceView, Stranger } from '../core/snapshot.ts';
 
 const ZONE_LABELS = ['topology.kubernetes.io/zone', 'failure-domain.beta.kubernetes.io/zone'];
@@ -21,7 +21,7 @@ export function memberView(pod: Pod): Member {
     pod: pod.metadata.name,
     uid: pod.metadata.uid,
     resourceVersion: pod.metadata.resourceVersion,
-    named: labels[LABEL.name] !== undefined,
+    named: labels[LABEL.name] === controllerOf(pod)?.name,
     slot: slotOf(labels[LABEL.slot]),
     role: role === ROLE.active || role === ROLE.standby ? role : undefined,
     term: parseTerm(labels[LABEL.term]),
@@ -81,6 +81,11 @@ export function leaseView(lease: Lease, ownerUid: string): Owned<LeaseView> {
   };
 }
 
+/** What a Date can tell, in ms: beyond it, writing it out throws. */
+const MAX_WALL_MS = 8.64e15;
+
+const isTime = (wallMs: unknown): boolean => typeof wallMs === 'number' && Math.abs(wallMs) <= MAX_WALL_MS;
+
 /** Undefined for an annotation that no operator wrote: the Lease is then as good as one without a record. */
 function parseMove(text: string | undefined): MoveRecord | undefined {
   if (text === undefined) return undefined;
@@ -88,12 +93,13 @@ function parseMove(text: string | undefined): MoveRecord | undefined {
     const move = JSON.parse(text) as Partial<MoveRecord> | null;
     const isWhole =
       typeof move?.to === 'string' &&
-      Number.isSafeInteger(move.term) &&
+      isTerm(move.term) &&
+      (move.routingTerm === undefined || isTerm(move.routingTerm)) &&
+      (move.from === undefined || typeof move.from === 'string') &&
       typeof move.reason === 'string' &&
       typeof move.message === 'string' &&
       ['Initial', 'Failover', 'Switchover'].includes(move.kind ?? '') &&
-      Number.isFinite(move.detectedWallMs) &&
-      Number.isFinite(move.grantedWallMs);
+      [move.detectedWallMs, move.grantedWallMs, move.fencedWallMs ?? 0].every(isTime);
     return isWhole ? (move as MoveRecord) : undefined;
   } catch {
     return undefined;
