@@ -1,0 +1,34 @@
+/** What the operator asked of the API server, from the audit log of a kind cluster (scripts/kind/audit.sh). */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isWrite, readAudit } from '../control-plane/audit.ts';
+import type { AuditedRequest } from '../control-plane/audit.ts';
+import type { Cluster } from './cluster.ts';
+import { readFileOf } from './faults.ts';
+
+const LOG = '/var/log/kubernetes/audit.log';
+
+export async function audited(cluster: Cluster, fromWallMs = 0): Promise<AuditedRequest[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'singleton-e2e-'));
+  try {
+    const file = join(folder, 'audit.log');
+    await writeFile(file, await readFileOf(cluster.controlPlane, LOG));
+    return await readAudit(file, { fromWallMs });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const isLeaderLease = ({ resource, name, verb }: AuditedRequest): boolean =>
+  resource === 'leases' && name === 'singleton-operator' && verb === 'patch';
+
+/** Each write that was more than the renewal of the leader's Lease, in words; also a log in which nothing was found. */
+export async function auditedWrites(cluster: Cluster, fromWallMs: number, toWallMs: number): Promise<string[]> {
+  const requests = (await audited(cluster, fromWallMs)).filter(({ receivedWallMs }) => receivedWallMs < toWallMs);
+  const writes = requests.filter(isWrite);
+  if (!writes.some(isLeaderLease)) return ['the audit log has no renewal of the leader Lease: it is not complete'];
+  return writes
+    .filter((request) => !isLeaderLease(request))
+    .map(({ verb, resource, subresource, name }) => `wrote: ${verb} ${resource}/${subresource ?? ''} ${name ?? ''}`);
+}

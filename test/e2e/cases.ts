@@ -1,0 +1,409 @@
+/** The cases: what is done to the cluster, what must be true afterwards, and how often it is repeated. */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { auditedWrites } from './audit.ts';
+import { ignoreMissing } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
+import { cut, heal, pause, signalPod, startApiServer, stopApiServer, unpause } from './faults.ts';
+import type { Pod } from './objects.ts';
+import { answersOf, judge } from './record.ts';
+import type { ClientRecord, Verdict } from './record.ts';
+import { apply, kubectl } from './shell.ts';
+import { NAMESPACE, singleton } from './workload.ts';
+
+/** One repetition, summed over the clients. */
+export interface Measurement {
+  readonly fresh: Verdict;
+  readonly kept: Verdict;
+  /** From the status change of the fallen active to the EndpointSlice, both as a watch saw them. */
+  readonly shareMs?: number | undefined;
+  /** What is wrong, in words. */
+  readonly wrong?: readonly string[];
+}
+
+export interface Case {
+  readonly name: string;
+  readonly what: string;
+  readonly repeat: number;
+  /** Faults in nodes need their containers. */
+  readonly needsNodes?: true;
+  readonly bars: Bars;
+  run(cluster: Cluster, options: CaseOptions): Promise<Measurement>;
+}
+
+export interface Bars {
+  /** No request on a new connection fails. */
+  readonly noFailure?: true;
+  readonly holeP50Ms?: number;
+  readonly holeP99Ms?: number;
+  readonly shareP99Ms?: number;
+}
+
+export interface CaseOptions {
+  readonly steadySeconds: number;
+}
+
+/** Long enough to see what comes after a move: a late pod, a second move. */
+const TAIL_MS = 700;
+const HEAD_MS = 400;
+
+interface Plan {
+  readonly name?: string;
+  /** Nodes on which no client may be: those that the fault hits. */
+  readonly avoid?: readonly (string | undefined)[];
+  readonly everyMs?: number;
+  readonly tailMs?: number;
+  /** The fault, until its consequences are there. Clients run all the time. */
+  during(): Promise<unknown>;
+}
+
+async function watching(cluster: Cluster, plan: Plan): Promise<Measurement & { startedMs: number }> {
+  cluster.watcher.clear();
+  const client = await cluster.watch(plan.name ?? 'echo', plan.avoid ?? [], {
+    ...(plan.everyMs !== undefined && { everyMs: plan.everyMs }),
+  });
+  let records: ClientRecord[];
+  const startedMs = performance.now();
+  try {
+    await sleep(HEAD_MS);
+    await plan.during();
+    await sleep(plan.tailMs ?? TAIL_MS);
+  } finally {
+    records = await client.stop();
+  }
+  const { terms } = cluster.watcher;
+  const of = (column: 'fresh' | 'kept') =>
+    records.map((record) => judge(answersOf(record, record[column]), terms)).reduce(worst);
+  return { fresh: of('fresh'), kept: of('kept'), startedMs };
+}
+
+function worst(a: Verdict, b: Verdict): Verdict {
+  const errors: Record<string, number> = { ...a.errors };
+  for (const [error, count] of Object.entries(b.errors)) errors[error] = (errors[error] ?? 0) + count;
+  return {
+    requests: a.requests + b.requests,
+    failed: a.failed + b.failed,
+    errors,
+    longestHoleMs: Math.max(a.longestHoleMs, b.longestHoleMs),
+    overlapMs: Math.max(a.overlapMs, b.overlapMs),
+    backwards: a.backwards + b.backwards,
+    unknown: a.unknown + b.unknown,
+  };
+}
+
+/** A fault that hits the active, after which another must be routed. */
+const movesAfter =
+  (
+    fault: (cluster: Cluster, active: Pod) => Promise<unknown>,
+    afterwards?: (cluster: Cluster, old: Pod) => Promise<unknown>,
+  ) =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const active = await cluster.settled();
+    const { startedMs, ...measured } = await watching(cluster, {
+      avoid: [active.spec.nodeName],
+      async during() {
+        await fault(cluster, active);
+        await cluster.movedFrom(active);
+      },
+    });
+    const shareMs = cluster.watcher.operatorShareMs(active.metadata.uid, startedMs);
+    await afterwards?.(cluster, active);
+    return { ...measured, shareMs };
+  };
+
+const nodeOf = (pod: Pod): string => pod.spec.nodeName ?? '';
+
+/** A node falls silent, and comes back while the clients are watching; the old active must be a standby then. */
+const nodeLost =
+  (fault: (node: string) => Promise<unknown>, end: (node: string) => Promise<unknown>) =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const active = await cluster.settled();
+    const node = nodeOf(active);
+    const wrong: string[] = [];
+    let isLost = false;
+    try {
+      const measured = await watching(cluster, {
+        avoid: [node],
+        tailMs: 3_000,
+        async during() {
+          await fault(node);
+          isLost = true;
+          await cluster.movedFrom(active);
+          await sleep(1_000);
+          await end(node);
+          isLost = false;
+          await cluster.until(`${node} to be Ready`, async () => {
+            const found = await cluster.pods('echo');
+            return found.some((pod) => pod.metadata.uid === active.metadata.uid && isStandbyAgain(pod));
+          });
+        },
+      });
+      return { ...measured, wrong };
+    } finally {
+      if (isLost) await end(node);
+    }
+  };
+
+const isStandbyAgain = (pod: Pod): boolean =>
+  pod.metadata.labels?.['singleton-operator.io/role'] === 'standby' &&
+  pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+
+/** Something happens to others than the active: the same pod must go on being it, in the same term. */
+async function staysThrough(cluster: Cluster, plan: Plan): Promise<Measurement> {
+  const before = await holding(cluster);
+  const measured = await watching(cluster, plan);
+  const after = await cluster.until('the Lease to be read', () => holding(cluster));
+  return { ...measured, wrong: before === after ? [] : [`the active moved without need: ${before} → ${after}`] };
+}
+
+async function holding(cluster: Cluster): Promise<string> {
+  const { spec } = await cluster.lease('echo-active');
+  return `term ${spec?.leaseTransitions} of ${spec?.holderIdentity}`;
+}
+
+async function killOperators(cluster: Cluster): Promise<void> {
+  await Promise.all((await cluster.operators()).map((pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'KILL')));
+}
+
+async function leaderKilled(cluster: Cluster): Promise<Measurement> {
+  await cluster.settled();
+  const leader = await cluster.leader();
+  if (leader === undefined) throw new Error('no operator leads');
+  const renewals = async () => (await cluster.lease('singleton-operator', 'singleton-system')).spec?.holderIdentity;
+  const before = await renewals();
+  return staysThrough(cluster, {
+    async during() {
+      await signalPod(nodeOf(leader), leader.metadata.uid, 'KILL');
+      await cluster.until('another leader', async () => (await renewals()) !== before, 20_000);
+    },
+  });
+}
+
+async function bothOperatorsKilled(cluster: Cluster): Promise<Measurement> {
+  const active = await cluster.settled();
+  return watching(cluster, {
+    avoid: [active.spec.nodeName],
+    async during() {
+      await Promise.all([killOperators(cluster), signalPod(nodeOf(active), active.metadata.uid, 'KILL')]);
+      await cluster.movedFrom(active);
+    },
+  });
+}
+
+const API_SERVER_DOWN_MS = 30_000;
+
+async function apiServerStopped(cluster: Cluster): Promise<Measurement> {
+  await cluster.settled();
+  let isStopped = false;
+  try {
+    return await staysThrough(cluster, {
+      everyMs: 8,
+      tailMs: 5_000,
+      async during() {
+        isStopped = true;
+        await stopApiServer(cluster.controlPlane);
+        await sleep(API_SERVER_DOWN_MS);
+        await startApiServer(cluster.controlPlane);
+        isStopped = false;
+        await cluster.settled();
+      },
+    });
+  } finally {
+    if (isStopped) await startApiServer(cluster.controlPlane);
+  }
+}
+
+async function scaled(cluster: Cluster): Promise<Measurement> {
+  await cluster.settled();
+  await apply(singleton('scaled', 2, cluster.image));
+  const active = await cluster.settled('scaled', 2);
+  const measured = await watching(cluster, {
+    name: 'scaled',
+    async during() {
+      await cluster.scale('scaled', 5);
+      await cluster.settled('scaled', 5);
+      // The active goes, and only slot 0 is left: two moves at most, if it has another slot now.
+      await cluster.scale('scaled', 1);
+      await cluster.settled('scaled', 1);
+    },
+  });
+  await cluster.removeSingleton('scaled');
+  await cluster.until('its pods to go', async () => (await cluster.pods('scaled')).length === 0);
+  return { ...measured, wrong: active === undefined ? ['there was no active'] : [] };
+}
+
+async function deleted(cluster: Cluster): Promise<Measurement> {
+  await cluster.settled();
+  await apply(singleton('deleted', 2, cluster.image));
+  await cluster.settled('deleted', 2);
+  const measured = await watching(cluster, { name: 'deleted', tailMs: 0, during: () => sleep(500) });
+  await cluster.removeSingleton('deleted');
+  const left = async () => {
+    const kinds = 'pods,services,endpointslices,leases.coordination.k8s.io,configmaps,poddisruptionbudgets';
+    const names = await kubectl('-n', NAMESPACE, 'get', kinds, '-o', 'name', '--ignore-not-found');
+    return names.split('\n').filter((name) => /\/deleted(-|$)/.test(name));
+  };
+  const wrong = await cluster
+    .until('nothing to be left', async () => (await left()).length === 0, 60_000)
+    .then(() => [])
+    .catch(async () => [`left behind: ${(await left()).join(', ')}`]);
+  return { ...measured, wrong };
+}
+
+const script = (name: string, ...args: string[]): string => {
+  const path = join(import.meta.dirname, '../../scripts/kind', name);
+  const { status, stdout, stderr } = spawnSync(path, args, { encoding: 'utf8', timeout: 180_000 });
+  if (status !== 0) throw new Error(`${name} ended with ${status}: ${stderr}`);
+  return stdout;
+};
+
+/** All but the namespace and the custom resource: deleting that would delete every singleton, as it should. */
+async function uninstall(): Promise<void> {
+  const all = 'deployment,poddisruptionbudget,role,rolebinding';
+  await kubectl('-n', 'singleton-system', 'delete', all, '--all', '--timeout=60s');
+  await kubectl('-n', 'singleton-system', 'delete', 'serviceaccount', 'singleton-operator');
+  await kubectl('delete', 'clusterrolebinding,clusterrole', 'singleton-operator', '--ignore-not-found');
+}
+
+async function reinstalled(cluster: Cluster): Promise<Measurement> {
+  await cluster.settled();
+  return staysThrough(cluster, {
+    everyMs: 8,
+    async during() {
+      await uninstall();
+      await cluster.until('the operators to go', async () => (await cluster.operators()).length === 0);
+      await sleep(5_000);
+      script('deploy.sh');
+      await cluster.settled();
+      await sleep(2_000);
+    },
+  });
+}
+
+/** Invariant I8 from outside: nothing is written but the leader's Lease. */
+async function steady(cluster: Cluster, { steadySeconds }: CaseOptions): Promise<Measurement> {
+  await cluster.settled();
+  await sleep(5_000);
+  const fromWallMs = Date.now();
+  const measured = await staysThrough(cluster, { everyMs: 50, during: () => sleep(steadySeconds * 1000) });
+  const writes = await auditedWrites(cluster, fromWallMs, Date.now());
+  return { ...measured, wrong: [...(measured.wrong ?? []), ...writes] };
+}
+
+const ALWAYS: Bars = {};
+const PLANNED: Bars = { noFailure: true };
+
+export const CASES: readonly Case[] = [
+  {
+    name: 'crash',
+    what: "the active's process is killed",
+    repeat: 15,
+    needsNodes: true,
+    bars: { holeP50Ms: 1_000, holeP99Ms: 1_500, shareP99Ms: 100 },
+    run: movesAfter((_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'KILL')),
+  },
+  {
+    name: 'freeze',
+    what: "the active's process is stopped; its probe times out",
+    repeat: 6,
+    needsNodes: true,
+    bars: { holeP99Ms: 5_000 },
+    run: movesAfter(
+      (_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'STOP'),
+      (_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'CONT'),
+    ),
+  },
+  {
+    name: 'unready',
+    what: "the active's readiness probe fails; it answers still",
+    repeat: 5,
+    bars: ALWAYS,
+    run: movesAfter(
+      (cluster, pod) => cluster.api.pod(NAMESPACE, pod.metadata.name, '/make-unready'),
+      (cluster, pod) => cluster.api.pod(NAMESPACE, pod.metadata.name, '/make-ready'),
+    ),
+  },
+  {
+    name: 'delete',
+    what: 'the active pod is deleted',
+    repeat: 10,
+    bars: PLANNED,
+    run: movesAfter((cluster, pod) => cluster.removePod(pod)),
+  },
+  {
+    name: 'evict',
+    what: 'the active pod is evicted',
+    repeat: 5,
+    bars: PLANNED,
+    run: movesAfter((cluster, pod) => cluster.evict(pod)),
+  },
+  {
+    name: 'drain',
+    what: "the active's node is drained",
+    repeat: 4,
+    bars: PLANNED,
+    run: movesAfter(
+      (_, pod) =>
+        kubectl('drain', nodeOf(pod), '--ignore-daemonsets', '--force', '--delete-emptydir-data', '--timeout=90s'),
+      (_, pod) => kubectl('uncordon', nodeOf(pod)),
+    ),
+  },
+  {
+    name: 'pause',
+    what: "the active's node freezes, and thaws",
+    repeat: 1,
+    needsNodes: true,
+    bars: { holeP99Ms: 60_000 },
+    run: nodeLost(pause, unpause),
+  },
+  {
+    name: 'cut',
+    what: "the active's node is cut off, and healed",
+    repeat: 1,
+    needsNodes: true,
+    bars: { holeP99Ms: 60_000 },
+    run: nodeLost(cut, heal),
+  },
+  {
+    name: 'leader',
+    what: 'the leading operator is killed',
+    repeat: 4,
+    needsNodes: true,
+    bars: PLANNED,
+    run: leaderKilled,
+  },
+  {
+    name: 'operators',
+    what: 'both operators and the active are killed',
+    repeat: 3,
+    needsNodes: true,
+    bars: { holeP99Ms: 15_000 },
+    run: bothOperatorsKilled,
+  },
+  {
+    name: 'apiserver',
+    what: 'the API server is away for 30 s',
+    repeat: 1,
+    needsNodes: true,
+    bars: PLANNED,
+    run: apiServerStopped,
+  },
+  { name: 'scale', what: 'scaled 2 → 5 → 1', repeat: 2, bars: PLANNED, run: scaled },
+  { name: 'gone', what: 'the SingletonService is deleted: nothing is left', repeat: 1, bars: PLANNED, run: deleted },
+  {
+    name: 'reinstall',
+    what: 'the operator is uninstalled and reinstalled',
+    repeat: 1,
+    bars: PLANNED,
+    run: reinstalled,
+  },
+  { name: 'steady', what: 'nothing happens: no writes but the leader Lease', repeat: 1, bars: PLANNED, run: steady },
+];
+
+/** What this version does not do, so that nobody takes its absence from the table for a pass. */
+export const NOT_YET = [
+  { name: 'rollout', what: 'the image is changed', why: 'this version rolls no changed template out' },
+] as const;
+
+export { ignoreMissing };

@@ -1,0 +1,240 @@
+/** The cluster under test, and questions to it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Api, HttpError } from './api.ts';
+import { whyNoNodeFaults } from './faults.ts';
+import { isReady, readyUids, restarts } from './objects.ts';
+import type { Lease, NodeObject, Pod, Service, Singleton, Slice } from './objects.ts';
+import type { ClientRecord } from './record.ts';
+import { apply, kubectl, startProxy } from './shell.ts';
+import { Watcher } from './watcher.ts';
+import { NAMESPACE, SERVICE_PORT, clients, namespace, scripts, singleton } from './workload.ts';
+
+export const OPERATOR_NAMESPACE = 'singleton-system';
+
+const core = (namespace: string) => `/api/v1/namespaces/${namespace}`;
+const SINGLETONS = `/apis/singleton-operator.io/v1alpha1/namespaces/${NAMESPACE}/singletonservices`;
+
+export interface Rates {
+  /** Between two new connections. */
+  readonly everyMs?: number;
+}
+
+/** Who is asked at what address by whom. */
+export interface Watching {
+  stop(): Promise<ClientRecord[]>;
+}
+
+export class Cluster {
+  readonly api: Api;
+  readonly image: string;
+  readonly watcher = new Watcher();
+  /** Why nodes can't be paused or processes in them killed; undefined in kind. */
+  readonly noNodeFaults: string | undefined;
+  readonly nodes: readonly string[];
+  readonly controlPlane: string;
+  readonly sliceVersion: string;
+  readonly evictionVersion: string;
+  readonly #stop: () => void;
+
+  private constructor(parts: {
+    api: Api;
+    image: string;
+    nodes: readonly NodeObject[];
+    groups: readonly string[];
+    noNodeFaults: string | undefined;
+    stop: () => void;
+  }) {
+    this.api = parts.api;
+    this.image = parts.image;
+    this.nodes = parts.nodes.map(({ metadata }) => metadata.name);
+    this.controlPlane = parts.nodes.find(isControlPlane)?.metadata.name ?? this.nodes[0] ?? '';
+    this.noNodeFaults = parts.noNodeFaults;
+    this.sliceVersion = parts.groups.includes('discovery.k8s.io/v1') ? 'v1' : 'v1beta1';
+    this.evictionVersion = parts.groups.includes('policy/v1') ? 'v1' : 'v1beta1';
+    this.#stop = parts.stop;
+  }
+
+  static async connect(image: string): Promise<Cluster> {
+    const proxy = await startProxy();
+    const api = new Api(proxy.url);
+    const nodes = await api.list<NodeObject>('/api/v1/nodes');
+    const { groups } = await api.get<{ groups: { versions: { groupVersion: string }[] }[] }>('/apis');
+    return new Cluster({
+      api,
+      image,
+      nodes,
+      groups: groups.flatMap(({ versions }) => versions.map(({ groupVersion }) => groupVersion)),
+      noNodeFaults: await whyNoNodeFaults(nodes.map(({ metadata }) => metadata.name)),
+      stop: proxy.stop,
+    });
+  }
+
+  /** Begins from nothing: what an earlier run left behind goes first. */
+  async setUp(): Promise<void> {
+    await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true', '--timeout=120s');
+    await apply(namespace, scripts(), clients(this.image), singleton('echo', 3, this.image));
+    this.watcher.start(this.api, NAMESPACE, this.sliceVersion);
+    await this.until('a client on every node', async () => {
+      const pods = await this.pods('client');
+      return pods.length === this.nodes.length && pods.every(isReady);
+    });
+  }
+
+  async tearDown(keep: boolean): Promise<void> {
+    this.watcher.stop();
+    if (!keep) await kubectl('delete', 'namespace', NAMESPACE, '--wait=false').catch(() => '');
+    this.#stop();
+  }
+
+  /** Waits for the state of the world; an API server that is away counts as "not yet". */
+  async until<T>(what: string, look: () => Promise<T | undefined | false>, timeoutMs = 120_000): Promise<T> {
+    const deadline = performance.now() + timeoutMs;
+    let failure: unknown;
+    while (performance.now() < deadline) {
+      try {
+        const seen = await look();
+        if (seen !== undefined && seen !== false) return seen;
+      } catch (error) {
+        failure = error;
+      }
+      await sleep(100);
+    }
+    throw new Error(`waited ${timeoutMs / 1000} s for ${what}`, { cause: failure });
+  }
+
+  pods(app: string, namespace = NAMESPACE): Promise<Pod[]> {
+    const label = namespace === NAMESPACE ? 'app' : 'app.kubernetes.io/name';
+    return this.api.list<Pod>(`${core(namespace)}/pods?labelSelector=${label}%3D${app}`);
+  }
+
+  operators(): Promise<Pod[]> {
+    return this.pods('singleton-operator', OPERATOR_NAMESPACE);
+  }
+
+  singleton(name: string): Promise<Singleton> {
+    return this.api.get<Singleton>(`${SINGLETONS}/${name}`);
+  }
+
+  lease(name: string, namespace = NAMESPACE): Promise<Lease> {
+    return this.api.get<Lease>(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${name}`);
+  }
+
+  async scale(name: string, replicas: number): Promise<void> {
+    await this.api.patch(`${SINGLETONS}/${name}`, { spec: { replicas } });
+  }
+
+  async removeSingleton(name: string): Promise<void> {
+    await this.api.remove(`${SINGLETONS}/${name}`);
+  }
+
+  async removePod(pod: Pod, graceSeconds?: number): Promise<void> {
+    await this.api.remove(`${core(pod.metadata.namespace ?? NAMESPACE)}/pods/${pod.metadata.name}`, graceSeconds);
+  }
+
+  async evict(pod: Pod): Promise<void> {
+    await this.api.create(`${core(NAMESPACE)}/pods/${pod.metadata.name}/eviction`, {
+      apiVersion: `policy/${this.evictionVersion}`,
+      kind: 'Eviction',
+      metadata: { name: pod.metadata.name, namespace: NAMESPACE },
+    });
+  }
+
+  /** UIDs that the Service routes to. */
+  async routed(name: string): Promise<string[]> {
+    const path = `/apis/discovery.k8s.io/${this.sliceVersion}/namespaces/${NAMESPACE}/endpointslices`;
+    const slices = await this.api.list<Slice>(`${path}?labelSelector=kubernetes.io/service-name%3D${name}`);
+    return slices.flatMap(readyUids);
+  }
+
+  /** The pod that holds the Lease, when it is there. */
+  async active(name: string): Promise<Pod | undefined> {
+    const holder = (await this.lease(`${name}-active`)).spec?.holderIdentity ?? '';
+    const pods = await this.pods(name);
+    return pods.find(({ metadata }) => holder === `${metadata.name}_${metadata.uid}`);
+  }
+
+  /** Waits until another pod than `old` holds the Lease and is all that is routed. */
+  movedFrom(old: Pod, name = 'echo', timeoutMs = 120_000): Promise<Pod> {
+    return this.until(
+      `a move away from ${old.metadata.name}`,
+      async () => {
+        const active = await this.active(name);
+        if (active === undefined || active.metadata.uid === old.metadata.uid) return undefined;
+        const routed = await this.routed(name);
+        return routed.length === 1 && routed[0] === active.metadata.uid ? active : undefined;
+      },
+      timeoutMs,
+    );
+  }
+
+  /** The operator replica that leads, when it is up. */
+  async leader(): Promise<Pod | undefined> {
+    const holder = (await this.lease('singleton-operator', OPERATOR_NAMESPACE)).spec?.holderIdentity ?? '';
+    return (await this.operators()).find(({ metadata }) => holder.startsWith(`${metadata.name}_`));
+  }
+
+  /**
+   * Waits for a calm and whole cluster, and returns the active. Pods whose container was restarted are replaced: the
+   * kubelet would delay their next restart by 10 s and more.
+   */
+  async settled(name = 'echo', members = 3): Promise<Pod> {
+    await this.#replaceRestarted();
+    return this.until(`${name} with ${members} members and two operators`, async () => {
+      const nodes = await this.api.list<NodeObject>('/api/v1/nodes');
+      if (!nodes.every((node) => isReady(node) && node.spec.unschedulable !== true)) return undefined;
+      const operators = await this.operators();
+      if (operators.length < 2 || !operators.every(isUp) || (await this.leader()) === undefined) return undefined;
+      const pods = await this.pods(name);
+      if (pods.length !== members || !pods.every(isUp)) return undefined;
+      const { status } = await this.singleton(name);
+      if (status?.readyReplicas !== members) return undefined;
+      const active = await this.active(name);
+      const routed = await this.routed(name);
+      const isRouted = routed.length === 1 && routed[0] === active?.metadata.uid;
+      return isRouted && status.active?.pod === active?.metadata.name ? active : undefined;
+    });
+  }
+
+  async #replaceRestarted(): Promise<void> {
+    await this.until('pods to list', async () => (await this.pods('client')).length > 0);
+    const active = await this.active('echo').catch(() => undefined);
+    for (const pod of [...(await this.pods('echo')), ...(await this.operators())]) {
+      const isActive = pod.metadata.uid === active?.metadata.uid;
+      if (restarts(pod) === 0 || isActive || pod.metadata.deletionTimestamp !== undefined) continue;
+      await this.removePod(pod, 0).catch(ignoreMissing);
+    }
+  }
+
+  /** Starts clients on two nodes, not on those of `avoid`; the control plane's first, which no case harms. */
+  async watch(name: string, avoid: readonly (string | undefined)[], { everyMs = 4 }: Rates = {}): Promise<Watching> {
+    const service = await this.api.get<Service>(`${core(NAMESPACE)}/services/${name}`);
+    const all = await this.pods('client');
+    const onControlPlane = ({ spec }: Pod): boolean => spec.nodeName === this.controlPlane;
+    const chosen = all
+      .filter(({ spec }) => !avoid.includes(spec.nodeName))
+      .toSorted((a, b) => Number(onControlPlane(b)) - Number(onControlPlane(a)))
+      .slice(0, 2);
+    const query = new URLSearchParams({
+      host: service.spec.clusterIP ?? '',
+      port: String(SERVICE_PORT),
+      everyMs: String(everyMs),
+      kept: '2',
+      keptEveryMs: String(everyMs * 5),
+      timeoutMs: '1000',
+    });
+    const ask = (path: string) => chosen.map(({ metadata }) => this.api.pod(NAMESPACE, metadata.name, path));
+    await Promise.all(ask(`/start?${query}`));
+    return {
+      stop: async () => (await Promise.all(ask('/stop'))).map((text) => JSON.parse(text) as ClientRecord),
+    };
+  }
+}
+
+export const ignoreMissing = (error: unknown): void => {
+  if (!(error instanceof HttpError) || error.status !== 404) throw error;
+};
+
+const isUp = (pod: Pod): boolean => isReady(pod) && pod.metadata.deletionTimestamp === undefined;
+
+const isControlPlane = ({ metadata }: NodeObject): boolean =>
+  Object.keys(metadata.labels ?? {}).some((key) => /^node-role\.kubernetes\.io\/(master|control-plane)$/.test(key));

@@ -1,0 +1,140 @@
+/**
+ * The end-to-end suite: faults in a real cluster, watched by clients in it.
+ *
+ *   node test/e2e/main.ts [--only crash,delete] [--skip steady] [--repeat 10] [--steady-seconds 300] [--json FILE] [--keep]
+ *
+ * The cluster is the one that KUBECONFIG names; the operator runs there (`make deploy`). E2E_IMAGE is an image with Node
+ * in it that the nodes have or can pull; the operator's own will do.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { audited } from './audit.ts';
+import { CASES, NOT_YET } from './cases.ts';
+import type { Case, CaseOptions, Measurement } from './cases.ts';
+import { Cluster } from './cluster.ts';
+import { checksOf, closing, listed, table } from './table.ts';
+import type { CaseResult, Check } from './table.ts';
+
+interface Options extends CaseOptions {
+  readonly cases: readonly Case[];
+  readonly repeat: number | undefined;
+  readonly json: string | undefined;
+  readonly keep: boolean;
+}
+
+function parseOptions(args: string[]): Options {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: 'string' },
+      skip: { type: 'string' },
+      repeat: { type: 'string' },
+      'steady-seconds': { type: 'string', default: '300' },
+      json: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+    },
+  });
+  const names = (list: string | undefined): string[] => list?.split(',') ?? [];
+  const unknown = [...names(values.only), ...names(values.skip)].find(
+    (name) => !CASES.some((known) => known.name === name),
+  );
+  if (unknown !== undefined)
+    throw new Error(`no case ${unknown}; there are ${CASES.map(({ name }) => name).join(', ')}`);
+  return {
+    cases: CASES.filter(
+      ({ name }) =>
+        (values.only === undefined || names(values.only).includes(name)) && !names(values.skip).includes(name),
+    ),
+    repeat: values.repeat === undefined ? undefined : Number(values.repeat),
+    steadySeconds: Number(values['steady-seconds']),
+    json: values.json,
+    keep: values.keep,
+  };
+}
+
+async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise<CaseResult> {
+  const skipped = aCase.needsNodes && cluster.noNodeFaults;
+  if (skipped) return { case: aCase, measurements: [], broken: [], skipped };
+  const measurements: Measurement[] = [];
+  const broken: string[] = [];
+  for (let count = 1; count <= (options.repeat ?? aCase.repeat); count++) {
+    const startedMs = performance.now();
+    try {
+      const measured = await aCase.run(cluster, options);
+      measurements.push(measured);
+      say(`${aCase.name} ${count}: ${oneLine(measured)} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`);
+    } catch (error) {
+      const { message, cause } = error as Error;
+      broken.push(`${count}: ${message}${cause instanceof Error ? ` (${cause.message})` : ''}`);
+      say(`${aCase.name} ${count}: ${broken.at(-1)}`);
+      // One that fails slowly would use up the time of all others.
+      if (broken.length >= 2) break;
+    }
+  }
+  return { case: aCase, measurements, broken, skipped: undefined };
+}
+
+function oneLine({ fresh, kept, shareMs, wrong = [] }: Measurement): string {
+  const errors = Object.entries(fresh.errors).map(([error, count]) => `${count} ${error}`);
+  return [
+    `hole ${fresh.longestHoleMs.toFixed(0)} ms`,
+    `${fresh.failed} of ${fresh.requests} failed${errors.length > 0 ? ` (${errors.join(', ')})` : ''}`,
+    `kept ${kept.failed} of ${kept.requests}`,
+    ...(fresh.backwards > 0 ? [`BACKWARDS ${fresh.backwards}, ${fresh.overlapMs.toFixed(0)} ms`] : []),
+    ...(fresh.unknown > 0 ? [`UNKNOWN ${fresh.unknown}`] : []),
+    ...(shareMs === undefined ? [] : [`share ${shareMs.toFixed(0)} ms`]),
+    ...wrong.map((text) => `WRONG: ${text}`),
+  ].join(', ');
+}
+
+/** What holds for the whole run. */
+async function overallChecks(cluster: Cluster, sinceWallMs: number): Promise<Check[]> {
+  const terms: Check = {
+    what: 'every Lease: terms rise, and each has one holder',
+    outcome: cluster.watcher.broken.length === 0 ? 'passed' : 'failed',
+    detail: cluster.watcher.broken.join('; ') || `${cluster.watcher.terms.size} pods were granted a term`,
+  };
+  const what = 'the operator may do all that it tried (audit log)';
+  if (cluster.noNodeFaults !== undefined) return [terms, { what, outcome: 'skipped', detail: cluster.noNodeFaults }];
+  const requests = await audited(cluster, sinceWallMs);
+  const refused = requests.filter(({ code }) => code === 403);
+  const kinds = new Set(refused.map(({ verb, resource, subresource }) => `${verb} ${resource}/${subresource ?? ''}`));
+  const detail = `${refused.length} of ${requests.length} requests refused: ${[...kinds].join(', ')}`;
+  return [terms, { what, outcome: refused.length === 0 && requests.length > 0 ? 'passed' : 'failed', detail }];
+}
+
+const startedMs = performance.now();
+const say = (text: string): void => console.log(`[${((performance.now() - startedMs) / 1000).toFixed(0)} s] ${text}`);
+
+async function main(options: Options): Promise<boolean> {
+  const image = process.env['E2E_IMAGE'];
+  if (image === undefined) throw new Error('E2E_IMAGE must name an image with Node in it');
+  const sinceWallMs = Date.now();
+  const cluster = await Cluster.connect(image);
+  const results: CaseResult[] = [];
+  try {
+    await cluster.setUp();
+    await cluster.settled();
+    say(`ready: ${cluster.nodes.length} nodes${cluster.noNodeFaults === undefined ? '' : `, ${cluster.noNodeFaults}`}`);
+    for (const aCase of options.cases) results.push(await runCase(cluster, aCase, options));
+    const checks = [
+      ...results.flatMap(checksOf),
+      ...NOT_YET.map(({ name, what, why }): Check => ({ what: `${name}: ${what}`, outcome: 'skipped', detail: why })),
+      ...(await overallChecks(cluster, sinceWallMs)),
+    ];
+    console.log(`\n${table(results)}\n(times in ms; "kept": connections that stay open)\n\n${listed(checks)}\n`);
+    if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ results, checks }, null, 2));
+    console.log(closing(checks));
+    return checks.every(({ outcome }) => outcome !== 'failed');
+  } finally {
+    await cluster.tearDown(options.keep);
+  }
+}
+
+try {
+  process.exitCode = (await main(parseOptions(process.argv.slice(2)))) ? 0 : 1;
+} catch (error) {
+  console.error(error);
+  console.log('0 passed, 1 failed, 0 skipped');
+  process.exitCode = 1;
+}

@@ -1,0 +1,116 @@
+/** From measurements to checks, and both as tables for people. */
+import type { Case, Measurement } from './cases.ts';
+
+export interface CaseResult {
+  readonly case: Case;
+  readonly measurements: readonly Measurement[];
+  /** Repetitions that did not come to their end, in words. */
+  readonly broken: readonly string[];
+  readonly skipped: string | undefined;
+}
+
+export interface Check {
+  readonly what: string;
+  readonly outcome: 'passed' | 'failed' | 'skipped';
+  readonly detail: string;
+}
+
+/** The smallest value that is not below `share` of all: with few values p99 is the largest. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+}
+
+const holes = ({ measurements }: CaseResult): number[] => measurements.map(({ fresh }) => fresh.longestHoleMs);
+const shares = ({ measurements }: CaseResult): number[] => measurements.flatMap(({ shareMs }) => shareMs ?? []);
+const sum = (result: CaseResult, of: (measurement: Measurement) => number): number =>
+  result.measurements.reduce((total, measurement) => total + of(measurement), 0);
+
+export function checksOf(result: CaseResult): Check[] {
+  const { name, what, bars } = result.case;
+  if (result.skipped !== undefined) return [{ what: `${name}: ${what}`, outcome: 'skipped', detail: result.skipped }];
+  const check = (about: string, isMet: boolean, detail: string): Check => ({
+    what: `${name}: ${about}`,
+    outcome: isMet ? 'passed' : 'failed',
+    detail,
+  });
+  const atMost = (about: string, value: number, limit: number | undefined): Check[] =>
+    limit === undefined ? [] : [check(`${about} ≤ ${limit} ms`, value <= limit, `${ms(value)} ms`)];
+  const wrong = [...result.broken, ...result.measurements.flatMap(({ wrong = [] }) => wrong)];
+  const failed = sum(result, ({ fresh }) => fresh.failed);
+  const strays = sum(result, ({ fresh }) => fresh.backwards + fresh.unknown);
+  const overlapMs = Math.max(0, ...result.measurements.map(({ fresh }) => fresh.overlapMs));
+  return [
+    check('came to its end as it should', wrong.length === 0, wrong.slice(0, 3).join('; ') || what),
+    check('no overlap, no term goes backwards', strays === 0, `${strays} answers, ${ms(overlapMs)} ms`),
+    ...(bars.noFailure ? [check('no request on a new connection fails', failed === 0, describe(result))] : []),
+    ...atMost('hole p50', percentile(holes(result), 0.5), bars.holeP50Ms),
+    ...atMost('hole p99', percentile(holes(result), 0.99), bars.holeP99Ms),
+    ...atMost("operator's share p99", percentile(shares(result), 0.99), bars.shareP99Ms),
+  ];
+}
+
+function describe(result: CaseResult): string {
+  const errors: Record<string, number> = {};
+  for (const { fresh } of result.measurements)
+    for (const [error, count] of Object.entries(fresh.errors)) errors[error] = (errors[error] ?? 0) + count;
+  const kinds = Object.entries(errors).map(([error, count]) => `${count} ${error}`);
+  return `${kinds.join(', ') || 'none'} of ${sum(result, ({ fresh }) => fresh.requests)}`;
+}
+
+const ms = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(value < 10 ? 1 : 0));
+
+const HEADER = [
+  'case',
+  'times',
+  'hole p50',
+  'p99',
+  'max',
+  'failed',
+  'of',
+  'kept failed',
+  'overlap',
+  'back',
+  'share p50',
+  'p99',
+];
+
+export function table(results: readonly CaseResult[]): string {
+  const rows = results
+    .filter(({ measurements }) => measurements.length > 0)
+    .map((result) => [
+      result.case.name,
+      String(result.measurements.length),
+      ms(percentile(holes(result), 0.5)),
+      ms(percentile(holes(result), 0.99)),
+      ms(Math.max(...holes(result))),
+      String(sum(result, ({ fresh }) => fresh.failed)),
+      String(sum(result, ({ fresh }) => fresh.requests)),
+      String(sum(result, ({ kept }) => kept.failed)),
+      ms(Math.max(...result.measurements.map(({ fresh }) => fresh.overlapMs))),
+      String(sum(result, ({ fresh }) => fresh.backwards + fresh.unknown)),
+      ms(percentile(shares(result), 0.5)),
+      ms(percentile(shares(result), 0.99)),
+    ]);
+  return aligned([HEADER, ...rows]);
+}
+
+/** The first column to the left, numbers to the right. */
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  return rows
+    .map((row) =>
+      row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  '),
+    )
+    .join('\n');
+}
+
+const MARK = { passed: '✓', failed: '✗', skipped: '-' } as const;
+
+export const listed = (checks: readonly Check[]): string =>
+  checks.map(({ what, outcome, detail }) => `${MARK[outcome]} ${what}: ${detail}`).join('\n');
+
+export function closing(checks: readonly Check[]): string {
+  const count = (outcome: Check['outcome']): number => checks.filter((check) => check.outcome === outcome).length;
+  return `${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`;
+}

@@ -1,0 +1,114 @@
+/** What the suite applies: a namespace, the scripts of echo and client, clients on every node, and singletons. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const NAMESPACE = 'singleton-e2e';
+export const SERVICE_PORT = 80;
+
+const script = (name: string): string => readFileSync(join(import.meta.dirname, 'pods', name), 'utf8');
+
+const container = (name: string, file: string, image: string) => ({
+  name,
+  image,
+  imagePullPolicy: 'IfNotPresent',
+  command: ['node', '--max-semi-space-size=2', `/scripts/${file}`],
+  ports: [{ name: 'http', containerPort: 8080 }],
+  volumeMounts: [{ name: 'scripts', mountPath: '/scripts' }],
+  securityContext: {
+    runAsNonRoot: true,
+    runAsUser: 65532,
+    readOnlyRootFilesystem: true,
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'] },
+  },
+});
+
+const volumes = [{ name: 'scripts', configMap: { name: 'scripts' } }];
+
+export const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } };
+
+export const scripts = () => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'scripts', namespace: NAMESPACE },
+  data: { 'echo.ts': script('echo.ts'), 'client.ts': script('client.ts') },
+});
+
+/** One on every node, control plane included: whatever node a fault hits, there are clients elsewhere. */
+export const clients = (image: string) => ({
+  apiVersion: 'apps/v1',
+  kind: 'DaemonSet',
+  metadata: { name: 'client', namespace: NAMESPACE },
+  spec: {
+    selector: { matchLabels: { app: 'client' } },
+    template: {
+      metadata: { labels: { app: 'client' } },
+      spec: {
+        tolerations: [{ operator: 'Exists' }],
+        terminationGracePeriodSeconds: 1,
+        containers: [
+          {
+            ...container('client', 'client.ts', image),
+            readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 2 },
+            resources: { requests: { cpu: '10m', memory: '64Mi' } },
+          },
+        ],
+        volumes,
+      },
+    },
+  },
+});
+
+const NOT_ON_CONTROL_PLANE = ['node-role.kubernetes.io/master', 'node-role.kubernetes.io/control-plane'].map((key) => ({
+  key,
+  operator: 'DoesNotExist',
+}));
+
+/** Members on different workers, and so that a drained one waits for its node rather than crowd another. */
+export const singleton = (name: string, replicas: number, image: string) => ({
+  apiVersion: 'singleton-operator.io/v1alpha1',
+  kind: 'SingletonService',
+  metadata: { name, namespace: NAMESPACE },
+  spec: {
+    replicas,
+    service: { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: 'http' }] },
+    template: {
+      metadata: { labels: { app: name } },
+      spec: {
+        affinity: {
+          nodeAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: {
+              nodeSelectorTerms: [{ matchExpressions: NOT_ON_CONTROL_PLANE }],
+            },
+          },
+        },
+        topologySpreadConstraints: [
+          {
+            maxSkew: 1,
+            topologyKey: 'kubernetes.io/hostname',
+            whenUnsatisfiable: 'DoNotSchedule',
+            labelSelector: { matchLabels: { app: name } },
+          },
+        ],
+        terminationGracePeriodSeconds: 10,
+        containers: [
+          {
+            ...container('echo', 'echo.ts', image),
+            env: [
+              { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+              { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+            ],
+            readinessProbe: {
+              httpGet: { path: '/ready', port: 'http' },
+              periodSeconds: 1,
+              timeoutSeconds: 1,
+              failureThreshold: 1,
+            },
+            resources: { requests: { cpu: '10m', memory: '48Mi' } },
+          },
+        ],
+        volumes,
+      },
+    },
+  },
+});
