@@ -19,7 +19,7 @@ export interface ExchangeEvents {
   onHead(status: number, headers: ResponseHeaders): void;
   onData(chunk: Buffer): void;
   onEnd(): void;
-  /** `unprocessed`: it is certain that the server has not begun to act on the request. */
+  /** `unprocessed`: the server has certainly not acted on the request, and another connection may well take it. */
   onFailure(error: TransportError, unprocessed: boolean): void;
 }
 

@@ -53,7 +53,7 @@ export class Http1Connection implements Connection {
       return true;
     };
     const fail = (error: TransportError): void => {
-      if (finish()) events.onFailure(error, error.failure === 'connect' || error.failure === 'tls');
+      if (finish()) events.onFailure(error, false);
     };
     const cancel = (error: TransportError): void => {
       call.destroy();

@@ -447,6 +447,15 @@ describe.each(['h2', 'https/1.1', 'http/1.1'] as const)('over %s', (protocol) =>
     expect(server.requests).toHaveLength(1);
   });
 
+  it('nobody at the address fails as "connect"', async () => {
+    const server = await serve(ok, { protocol });
+    const transport = connect(server.access);
+    await transport.call(get(), { deadlineMs: LONG_MS });
+    await server.stop();
+    await failureOf(transport.call(get(), { deadlineMs: LONG_MS })).catch(() => 'still there');
+    expect(await failureOf(transport.call(get(), { deadlineMs: LONG_MS }))).toBe('connect');
+  });
+
   it('after a broken connection the next call makes a new one', async () => {
     const server = await serve((request) => (request.path === '/bad' ? server.dropConnections() : request.json({})), {
       protocol,
