@@ -38,8 +38,10 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
   const isActive = (member: Member): boolean =>
     active === undefined || active.includes(holderIdentity(member.pod, member.uid));
   const spare = [...new Set([...doubles(snapshot, isActive), ...outsideSlots(snapshot, spec)])];
-  const finished = snapshot.members.filter((member) => isFinished(member) && !member.terminating);
   const { creations, recheckAtMs } = planCreations(snapshot, spec, now);
+  const finished = snapshot.members.filter(
+    (member) => isFinished(member) && !member.terminating && isReplaced(snapshot, member, { spec, creations }),
+  );
   return {
     actions: [
       ...creations,
@@ -55,6 +57,21 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
     ],
     recheckAtMs,
   };
+}
+
+/**
+ * A failed pod stays until its replacement is due: so the replacement knows whose name it must not have, and people can
+ * read the log of what failed.
+ */
+function isReplaced(
+  snapshot: Snapshot,
+  member: Member,
+  { spec, creations }: { readonly spec: Spec; readonly creations: readonly Action[] },
+): boolean {
+  const slot = slotOf(member, snapshot.singleton);
+  if (slot === undefined || slot >= spec.replicas) return true;
+  if (creations.some((action) => action.kind === 'createPod' && action.slot === slot)) return true;
+  return snapshot.members.some((other) => isAlive(other) && slotOf(other, snapshot.singleton) === slot);
 }
 
 function planCreations(snapshot: Snapshot, spec: Spec, now: Instant) {

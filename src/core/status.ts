@@ -176,7 +176,7 @@ function routingPatienceOverAtMs({ snapshot }: Situation): number {
   const lease = ourLease(snapshot);
   const member = activeMember(snapshot);
   if (lease === undefined || member === undefined || !isFlipped(snapshot, lease)) return 0;
-  if (!member.ready || isRouted(snapshot, member)) return 0;
+  if (!member.ready || member.terminating || isRouted(snapshot, member)) return 0;
   const timeline = snapshot.memory.timeline;
   const flipped = timeline?.term === lease.term ? timeline.flipped : undefined;
   return flipped === undefined ? 0 : flipped.monotonicMs + ROUTING_PATIENCE_MS;

@@ -158,6 +158,16 @@ describe('a slot whose members fail again and again', () => {
     expect(created(plan)).toHaveLength(waitMs === 0 ? 1 : 0);
   });
 
+  it('keeps the failed pod until its replacement is due, whose name then is another', () => {
+    const failures = { 1: { count: 3, lastAtMs: NOW.monotonicMs, uids: ['uid-db-1-a'] } };
+    const failed = aSteadyState()
+      .where(1, (pod) => pod.failed())
+      .remembering({ failures });
+    expect(planOf(failed).actions).toEqual([]);
+    const due = failed.remembering({ failures: { 1: { ...failures[1], lastAtMs: NOW.monotonicMs - 2_000 } } });
+    expect(planOf(due).actions.map(({ kind }) => kind)).toEqual(['createPod', 'emitEvent', 'deletePod']);
+  });
+
   it('does not make other slots wait', () => {
     const failures = { 1: { count: 9, lastAtMs: NOW.monotonicMs, uids: [] } };
     const plan = planOf(aSteadyState().withoutMember(1).withoutMember(2).remembering({ failures }));

@@ -1,0 +1,129 @@
+/** The words of a script. Each does something to the world; then the operator looks, and the trace tells what it did. */
+import { LABEL } from '../../src/api/names.ts';
+import type { Member } from '../../src/core/snapshot.ts';
+import { nextVersion } from '../core/effects.ts';
+import type { World } from './world.ts';
+
+type Command = (world: World, ...args: string[]) => void;
+
+const SECOND_MS = 1000;
+
+const milliseconds = (text: string): number =>
+  text.endsWith('ms') ? Number.parseFloat(text) : Number.parseFloat(text) * SECOND_MS;
+
+const everyone = (world: World, change: (member: Member) => void): void => {
+  for (const member of world.snapshot.members) change(member);
+};
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  /** `spec replicas=3 paused=true grace=10`: the spec from here on. */
+  spec: (world, ...settings) => {
+    const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
+    world.setSpec({
+      replicas: Number(fields['replicas'] ?? 3),
+      paused: fields['paused'] === 'true',
+      failover: { unreadyGraceSeconds: Number(fields['grace'] ?? 0) },
+      service: { type: fields['type'] ?? 'ClusterIP' },
+    });
+  },
+  'bad-spec': (world) => world.rejectSpec(),
+  delete: (world, what, ...rest) => {
+    if (what === 'singleton') return world.edit({ singleton: { ...world.snapshot.singleton, deleting: true } });
+    if (what === 'lease') return world.edit({ lease: undefined });
+    if (what === 'service') return world.edit({ service: undefined });
+    if (what === 'headless') return world.edit({ headless: undefined });
+    return world.change(world.member(what ?? rest.join(' ')), { terminating: true });
+  },
+  // Kubelets.
+  ready: (world, ...names) => {
+    for (const name of names) world.makeReady(world.member(name));
+  },
+  'all-ready': (world) => everyone(world, (member) => (member.terminating ? undefined : world.makeReady(member))),
+  unready: (world, name = 'active') => world.change(world.member(name), { ready: false, readySinceWallMs: undefined }),
+  'all-unready': (world) =>
+    everyone(world, (member) => world.change(member, { ready: false, readySinceWallMs: undefined })),
+  crash: (world, name = 'active') =>
+    world.change(world.member(name), { ready: false, readySinceWallMs: undefined, crash: 'app: exit code 1' }),
+  fail: (world, name = 'active', reason) =>
+    world.change(world.member(name), { ready: false, phase: 'Failed', podReason: reason }),
+  evict: (world, name = 'active') => world.change(world.member(name), { terminating: true, evicting: true }),
+  /** Force-deleted: gone without a trace. */
+  vanish: (world, name = 'active') => world.remove(world.member(name)),
+  /** The kubelets finish what is being deleted. */
+  reap: (world) => everyone(world, (member) => (member.terminating ? world.remove(member) : undefined)),
+  'standbys-need-the-active': (world) => world.setStandbysNeedTheActive(),
+  // Users.
+  label: (world, name = 'active', ...labels) => {
+    const member = world.member(name);
+    for (const [key, value] of labels.map((label) => label.split('='))) {
+      if (key === 'role') world.change(member, { role: value === 'active' || value === 'standby' ? value : undefined });
+      if (key === 'term') world.change(member, { term: value === undefined ? undefined : Number(value) });
+      if (key === 'name') world.change(member, { named: false });
+      if (key === 'slot') world.change(member, { slot: value === undefined ? undefined : Number(value) });
+      if (key === 'no-failover') world.change(member, { noFailover: true });
+    }
+  },
+  'edit-lease': (world, ...settings) => {
+    const { lease } = world.snapshot;
+    if (lease === undefined) throw new Error('there is no Lease to edit');
+    const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
+    const { holder, term, record } = fields;
+    const to = holder === undefined || holder === '' ? holder : world.member(holder);
+    world.edit({
+      lease: {
+        ...lease,
+        resourceVersion: nextVersion(world.snapshot),
+        ...(to !== undefined && { holder: typeof to === 'string' ? to : `${to.pod}_${to.uid}` }),
+        ...(term !== undefined && { term: Number(term) }),
+        ...(record !== undefined && { move: undefined }),
+      },
+    });
+  },
+  'edit-selector': (world, ...settings) => {
+    const { service } = world.snapshot;
+    if (service === undefined) throw new Error('there is no Service to edit');
+    const keys: Record<string, string> = { name: LABEL.name, term: LABEL.term };
+    const selector = Object.fromEntries(
+      settings.map((setting) => setting.split('=')).map(([key = '', value = '']) => [keys[key] ?? key, value]),
+    );
+    const resourceVersion = nextVersion(world.snapshot);
+    world.edit({ service: { ...service, resourceVersion, spec: { ...service.spec, selector } } });
+  },
+  'edit-service': (world, type) => {
+    const { service } = world.snapshot;
+    if (service === undefined) throw new Error('there is no Service to edit');
+    const spec = { ...service.spec, ...(type !== undefined && { type }) };
+    world.edit({ service: { ...service, resourceVersion: nextVersion(world.snapshot), spec } });
+  },
+  stranger: (world, ...settings) => {
+    const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
+    const resourceVersion = nextVersion(world.snapshot);
+    const stranger = {
+      pod: 'stranger',
+      uid: 'uid-stranger',
+      resourceVersion,
+      role: fields['role'],
+      term: fields['term'],
+    };
+    world.edit({ strangers: [stranger] });
+  },
+  // The operator, and time.
+  'operator-stops': (world) => world.stopOperator(),
+  'operator-starts': (world) => world.startOperator(),
+  'operator-restarts': (world) => world.restartOperator(),
+  'operator-crashes-after': (world, writes = '0') => world.crashAfter(Number(writes), false),
+  'operator-dies-after': (world, writes = '0') => world.crashAfter(Number(writes), true),
+  tick: (world, text = '1s') => world.tick(milliseconds(text)),
+  look: () => undefined,
+};
+
+/** Does what the line says; `;` puts several commands into one moment, before the operator looks. */
+export function run(world: World, line: string): void {
+  for (const part of line.split(';')) {
+    const [word = '', ...args] = part.trim().split(/\s+/);
+    const command = COMMANDS[word];
+    if (command === undefined) throw new Error(`no such command: ${word}`);
+    command(world, ...args);
+  }
+  world.settle();
+}
