@@ -43,6 +43,7 @@ interface Watched {
   readonly hasSynced: boolean;
   start(): void;
   stop(): void;
+  retryNow(): void;
 }
 
 export class Operator {
@@ -100,6 +101,11 @@ export class Operator {
     this.#lead = undefined;
     this.#queue.clear();
     this.#options.metrics.isLeader.set(0);
+  }
+
+  /** The API server answers again: whoever waits out a pause need not. */
+  reconnected(): void {
+    for (const reflector of this.#reflectors) reflector.retryNow();
   }
 
   get isSynced(): boolean {
