@@ -86,7 +86,13 @@ export function mapPatch(
 type ServiceFields = Record<string, unknown> & { ports: ServicePort[] };
 
 /** What the spec says of the routing Service, but for the selector, which the moves own. */
-const serviceFields = (spec: Spec): ServiceFields => ({ ...spec.service.passedOn, ports: servicePorts(spec) });
+const serviceFields = (spec: Spec): ServiceFields => ({
+  ...spec.service.passedOn,
+  // Else Kubernetes would take a deleted or unready active out of the Service before the flip has named another: a move
+  // would begin with refused connections. The term decides where traffic goes, and nothing else.
+  publishNotReadyAddresses: true,
+  ports: servicePorts(spec),
+});
 
 const headlessFields = (spec: Spec): ServiceFields => ({
   clusterIP: 'None',

@@ -86,6 +86,15 @@ describe('a Service that is as it should be', () => {
   });
 });
 
+describe('the routing Service', () => {
+  it('goes on routing to an active that is deleted or unready, until the flip names another', () => {
+    expect(routingService(singleton, SPEC, 1).spec).toMatchObject({ publishNotReadyAddresses: true });
+    expect(drift((view) => ({ spec: { ...view.spec, publishNotReadyAddresses: false } }))).toEqual({
+      spec: { publishNotReadyAddresses: true },
+    });
+  });
+});
+
 describe('a Service that hands have changed is mended', () => {
   it.each<[string, (view: ServiceView) => Partial<ServiceView>, object]>([
     ['its type', (view) => ({ spec: { ...view.spec, type: 'NodePort' } }), { spec: { type: 'ClusterIP' } }],
