@@ -20,6 +20,17 @@ export async function audited(cluster: Cluster, fromWallMs = 0): Promise<Audited
   }
 }
 
+/** By the authorizer, not by admission, which answers 403 as well in a namespace that is being deleted. */
+export async function refusedRights(cluster: Cluster): Promise<{ asked: number; refused: readonly string[] }> {
+  const lines = (await readFileOf(cluster.controlPlane, LOG)).split('\n').filter((line) => line.endsWith('}'));
+  const refused = lines.filter((line) => line.includes('"authorization.k8s.io/decision":"forbid"'));
+  const requestOf = (line: string): string => {
+    const { verb, requestURI } = JSON.parse(line) as { verb: string; requestURI: string };
+    return `${verb} ${requestURI}`;
+  };
+  return { asked: lines.length, refused: [...new Set(refused.map(requestOf))] };
+}
+
 const isLeaderLease = ({ resource, name, verb }: AuditedRequest): boolean =>
   resource === 'leases' && name === 'singleton-operator' && verb === 'patch';
 

@@ -10,6 +10,7 @@ import type { Pod } from './objects.ts';
 import { answersOf, judge } from './record.ts';
 import type { ClientRecord, Verdict } from './record.ts';
 import { apply, kubectl } from './shell.ts';
+import type { Share } from './watcher.ts';
 import { NAMESPACE, singleton } from './workload.ts';
 
 /** One repetition, summed over the clients. */
@@ -17,7 +18,7 @@ export interface Measurement {
   readonly fresh: Verdict;
   readonly kept: Verdict;
   /** From the status change of the fallen active to the EndpointSlice, both as a watch saw them. */
-  readonly shareMs?: number | undefined;
+  readonly share?: Share | undefined;
   /** What is wrong, in words. */
   readonly wrong?: readonly string[];
 }
@@ -107,9 +108,9 @@ const movesAfter =
         await cluster.movedFrom(active);
       },
     });
-    const shareMs = cluster.watcher.operatorShareMs(active.metadata.uid, startedMs);
+    const share = cluster.watcher.failoverFrom(active.metadata.uid, startedMs);
     await afterwards?.(cluster, active);
-    return { ...measured, shareMs };
+    return { ...measured, share };
   };
 
 const nodeOf = (pod: Pod): string => pod.spec.nodeName ?? '';

@@ -22,7 +22,7 @@ export function percentile(values: readonly number[], share: number): number {
 }
 
 const holes = ({ measurements }: CaseResult): number[] => measurements.map(({ fresh }) => fresh.longestHoleMs);
-const shares = ({ measurements }: CaseResult): number[] => measurements.flatMap(({ shareMs }) => shareMs ?? []);
+const shares = ({ measurements }: CaseResult): number[] => measurements.flatMap(({ share }) => share?.routedMs ?? []);
 const sum = (result: CaseResult, of: (measurement: Measurement) => number): number =>
   result.measurements.reduce((total, measurement) => total + of(measurement), 0);
 

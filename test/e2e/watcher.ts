@@ -1,7 +1,7 @@
 /** Watches one namespace from outside: who holds which term, who is routed, and when this process learned of it. */
 import type { Api, Obj } from './api.ts';
 import { readyUids } from './objects.ts';
-import type { Lease, Pod, Slice } from './objects.ts';
+import type { Lease, Pod, Service, Slice } from './objects.ts';
 
 interface Sight<T> {
   readonly atMs: number;
@@ -11,14 +11,28 @@ interface Sight<T> {
 
 const KINDS = {
   pods: (namespace: string) => `/api/v1/namespaces/${namespace}/pods`,
+  services: (namespace: string) => `/api/v1/namespaces/${namespace}/services`,
   leases: (namespace: string) => `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`,
   slices: (namespace: string, version: string) =>
     `/apis/discovery.k8s.io/${version}/namespaces/${namespace}/endpointslices`,
 } as const;
 
+const ROLE = 'singleton-operator.io/role';
+const TERM = 'singleton-operator.io/term';
+
+/** Milliseconds from the first sight of the fallen active's status. */
+export interface Share {
+  readonly grantedMs: number | undefined;
+  readonly labelledMs: number | undefined;
+  readonly flippedMs: number | undefined;
+  /** To the EndpointSlice, which Kubernetes' own controller writes. */
+  readonly routedMs: number;
+}
+
 export class Watcher {
   readonly pods: Sight<Pod>[] = [];
   readonly leases: Sight<Lease>[] = [];
+  readonly services: Sight<Service>[] = [];
   readonly slices: Sight<Slice>[] = [];
   /** By UID of the pod, ascending. Kept for good: a late answer is judged by it. */
   readonly terms = new Map<string, number[]>();
@@ -37,6 +51,7 @@ export class Watcher {
       void api.follow<T>(path, handler, this.#end.signal);
     };
     into(KINDS.pods(namespace), this.pods);
+    into(KINDS.services(namespace), this.services);
     into(KINDS.slices(namespace, sliceVersion), this.slices);
     into<Lease>(KINDS.leases(namespace), this.leases, (lease) => this.#grantSeen(lease));
   }
@@ -47,17 +62,23 @@ export class Watcher {
 
   /** Forgets what was seen, not who was granted which term. */
   clear(): void {
-    for (const list of [this.pods, this.leases, this.slices]) list.length = 0;
+    for (const list of [this.pods, this.leases, this.services, this.slices]) list.length = 0;
   }
 
-  /** From the first sight of `uid` not Ready to the first slice that routes to another pod, in ms. */
-  operatorShareMs(uid: string, sinceMs: number): number | undefined {
+  /** The failover from pod `uid`, as it was seen here since `sinceMs`; undefined when a step was not seen. */
+  failoverFrom(uid: string, sinceMs: number): Share | undefined {
     const fell = this.pods.find(({ atMs, object }) => atMs >= sinceMs && object.metadata.uid === uid && !isUp(object));
     if (fell === undefined) return undefined;
-    const routed = this.slices.find(
-      ({ atMs, object }) => atMs >= fell.atMs && readyUids(object).some((other) => other !== uid) && isRouting(object),
-    );
-    return routed === undefined ? undefined : routed.atMs - fell.atMs;
+    const after = <T>(list: readonly Sight<T>[], is: (object: T) => boolean): number | undefined => {
+      const seen = list.find(({ atMs, object }) => atMs >= fell.atMs && is(object));
+      return seen === undefined ? undefined : seen.atMs - fell.atMs;
+    };
+    const grantedMs = after(this.leases, ({ spec }) => spec?.holderIdentity?.endsWith(uid) === false);
+    const labelledMs = after(this.pods, ({ metadata }) => metadata.uid !== uid && metadata.labels?.[ROLE] === 'active');
+    const flippedMs = after(this.services, ({ spec }) => spec.selector?.[TERM] !== undefined);
+    const routedMs = after(this.slices, (slice) => isRouting(slice) && readyUids(slice).some((other) => other !== uid));
+    if (routedMs === undefined) return undefined;
+    return { grantedMs, labelledMs, flippedMs, routedMs };
   }
 
   #grantSeen({ metadata, spec }: Lease): void {
