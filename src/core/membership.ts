@@ -45,7 +45,6 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
   return {
     actions: [
       ...creations,
-      ...creationEvents(snapshot, creations),
       ...spare.filter((member) => !isActive(member)).map((member) => deletion(member, 'no slot for it')),
       ...finished
         .filter((member) => !isActive(member))
@@ -54,6 +53,8 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
       ...(active === undefined
         ? []
         : snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member)))),
+      // Last, so that an event that is refused keeps nothing from being done.
+      ...creationEvents(snapshot, creations),
     ],
     recheckAtMs,
   };

@@ -45,7 +45,10 @@ export function report(situation: Situation): Report {
     : 0;
   if (dueAtMs > now.monotonicMs) return { actions: [], recheckAtMs: dueAtMs };
   const events = eventsBetween(snapshot, before, status).map((event): Action => ({ kind: 'emitEvent', event }));
-  return { actions: [...events, { kind: 'writeStatus', resourceVersion, status }], recheckAtMs: undefined };
+  const write: Action = { kind: 'writeStatus', resourceVersion, status };
+  // Events first, since they are told from what the status did not say yet; unless they are what is refused.
+  const isRefused = snapshot.memory.failure?.kind === 'emitEvent';
+  return { actions: isRefused ? [write, ...events] : [...events, write], recheckAtMs: undefined };
 }
 
 export function nextStatus(situation: Situation): Status {
@@ -293,7 +296,7 @@ function standbyVerdict(snapshot: Snapshot): Verdict {
 
 function progressVerdict({ snapshot, need, holds }: Situation): Verdict {
   const { failure } = snapshot.memory;
-  if (failure !== undefined)
+  if (failure !== undefined && failure.kind !== 'emitEvent')
     return ['True', 'Retrying', `${failure.action} failed and is tried again: ${failure.message}`];
   if (need !== undefined) return ['True', holds.length > 0 ? 'MoveWaits' : 'Moving', need.message];
   const { spec } = snapshot.singleton;

@@ -180,6 +180,10 @@ describe('after a request failed', () => {
     ]);
   });
 
+  it('a refused event does not keep the status from being written', () => {
+    expect(kinds(aSteadyState().paused().remembering(failedAt('emitEvent')))).toEqual(['writeStatus', 'emitEvent']);
+  });
+
   it('the status says which and why', () => {
     const [status] = decide(aSteadyState().withoutMember(2).remembering(failedAt('createPod')).build(), NOW).actions;
     const progressing =

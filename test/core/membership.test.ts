@@ -165,7 +165,7 @@ describe('a slot whose members fail again and again', () => {
       .remembering({ failures });
     expect(planOf(failed).actions).toEqual([]);
     const due = failed.remembering({ failures: { 1: { ...failures[1], lastAtMs: NOW.monotonicMs - 2_000 } } });
-    expect(planOf(due).actions.map(({ kind }) => kind)).toEqual(['createPod', 'emitEvent', 'deletePod']);
+    expect(planOf(due).actions.map(({ kind }) => kind)).toEqual(['createPod', 'deletePod', 'emitEvent']);
   });
 
   it('does not make other slots wait', () => {
