@@ -23,6 +23,7 @@ import {
   objectNames,
   routingService,
   routingServiceDrift,
+  templateRevision,
   wasInVain,
 } from './objects.ts';
 import { isGrant } from './plan.ts';
@@ -44,7 +45,10 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const active = lease.inOrder === undefined ? undefined : [lease.inOrder.holder, ...grantedTo(move.actions)];
   const membership = singleton.problems.length > 0 ? undefined : planMembership(snapshot, spec, { active, now });
   const urgent = [...lease.actions, ...move.actions];
-  const services = planServices(snapshot, spec, termOnceMoved(snapshot, lease.inOrder, move.actions));
+  const services = planServices(snapshot, spec, {
+    term: termOnceMoved(snapshot, lease.inOrder, move.actions),
+    mayMend: isTemplateTaken(snapshot, spec, membership?.actions ?? []),
+  });
   const work = oneWriteEach([...urgent, ...services, ...(membership?.actions ?? [])]);
   const holds = [move.hold, ...takenNames(snapshot)].filter((hold) => hold !== undefined);
   const told = report({ snapshot, need: move.need, holds, now });
@@ -124,13 +128,20 @@ function planLease(snapshot: Snapshot, now: Instant): LeasePlan {
   return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended, move: mended.move }], inOrder: undefined };
 }
 
-function planServices(snapshot: Snapshot, spec: Spec, term: number): Action[] {
+interface ServicesPlan {
+  /** For a Service that is missing: the term it selects. */
+  readonly term: number;
+  /** Whether one that is there is brought to what the spec says. */
+  readonly mayMend: boolean;
+}
+
+function planServices(snapshot: Snapshot, spec: Spec, { term, mayMend }: ServicesPlan): Action[] {
   const { singleton, service, headless } = snapshot;
   if (singleton.problems.length > 0) return [];
   const names = objectNames(singleton.name);
   const actions: Action[] = [];
   const mend = (name: string, view: typeof service, patch: object | undefined): void => {
-    if (view === undefined || patch === undefined || wasInVain(snapshot, view, patch)) return;
+    if (!mayMend || view === undefined || patch === undefined || wasInVain(snapshot, view, patch)) return;
     const expect = { uid: view.uid, resourceVersion: view.resourceVersion };
     actions.push({ kind: 'mendService', service: name, expect, patch });
   };
@@ -145,6 +156,20 @@ function planServices(snapshot: Snapshot, spec: Spec, term: number): Action[] {
     mend(names.headless, headless, headlessServiceDrift(singleton, spec, headless));
   }
   return actions;
+}
+
+/**
+ * The Service's ports may come from the template. While the server refuses that, or is about to be asked, the Services
+ * stay as those who run need them.
+ */
+function isTemplateTaken(snapshot: Snapshot, spec: Spec, membership: readonly Action[]): boolean {
+  const { template, failure } = snapshot.memory;
+  const revision = templateRevision(spec);
+  if (template?.revision === revision) return template.refusal === undefined;
+  if (snapshot.members.some((member) => member.revision === revision)) return true;
+  const isBeingAsked = membership.some(({ kind }) => kind === 'checkTemplate' || kind === 'createPod');
+  // Neither taken nor refused for long, as when a quota is in the way: then the Services need not wait.
+  return !isBeingAsked || failure !== undefined;
 }
 
 /**

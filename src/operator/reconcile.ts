@@ -102,6 +102,8 @@ export class Reconciler {
     switch (outcome.kind) {
       case 'done':
         this.#recollections.remember(key, { failure: undefined });
+        // Nothing in the caches tells that a template was taken.
+        if (plan.actions.some(({ kind }) => kind === 'checkTemplate')) return { kind: 'again' };
         return this.#settled(snapshot, plan);
       case 'stale':
         logger.debug('an object changed meanwhile: deciding again', {
@@ -141,6 +143,10 @@ export class Reconciler {
     const { spec } = snapshot.singleton;
     if (spec !== undefined && isVerdictOnTemplate(action, error)) {
       this.#recollections.remember(key, { template: { revision: templateRevision(spec), refusal: message } });
+      return { kind: 'again' };
+    }
+    if (spec !== undefined && saysNothingOfTemplate(action, error)) {
+      this.#recollections.remember(key, { template: { revision: templateRevision(spec), refusal: undefined } });
       return { kind: 'again' };
     }
     const failure = { kind: action.kind, action: describeAction(action), message };
@@ -190,6 +196,13 @@ const isVerdictOnTemplate = (action: Action, error: unknown): boolean =>
   (action.kind === 'createPod' || action.kind === 'checkTemplate') &&
   error instanceof ApiError &&
   (error.status === 422 || error.status === 400);
+
+/** A quota that the members use up leaves no room to try a pod out, and would not until one of them goes. */
+const saysNothingOfTemplate = (action: Action, error: unknown): boolean =>
+  action.kind === 'checkTemplate' &&
+  error instanceof ApiError &&
+  error.status === 403 &&
+  error.message.includes('exceeded quota');
 
 /** When the API server is back, failovers must not wait for a long backoff to end. */
 const UNREACHABLE_MAX_MS = 2_000;

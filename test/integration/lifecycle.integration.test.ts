@@ -214,6 +214,23 @@ describe('a change of the spec', () => {
   });
 });
 
+describe('a new template', () => {
+  // More than once: what is left to do after the change before must not be what tells of this one.
+  test.each(['second', 'third', 'fourth'])(
+    '(the %s) is accepted and told so, though no pod is made from it',
+    async (image) => {
+      const before = await world().settled('plain');
+      await world().change('plain', { template: aTemplate({ image }) });
+      const after = await world().settled('plain', ({ status, singleton }) => {
+        expect(singleton.metadata.generation).toBeGreaterThan(before.singleton.metadata.generation ?? 0);
+        expect(status.updatedReplicas).toBe(0);
+      });
+      expect(conditionOf(after.status, 'SpecAccepted')).toMatchObject({ status: 'True' });
+      expect(after.pods.map(nameOf)).toEqual(before.pods.map(nameOf));
+    },
+  );
+});
+
 describe('kubectl delete', () => {
   test('leaves nothing behind: pods, Services, Lease and EndpointSlices are collected', async () => {
     // Three pods, two Services, one Lease, and the slices of both Services.
