@@ -11,7 +11,7 @@ import { anySnapshot } from './arbitrary.ts';
 import { carryOut, settle } from './effects.ts';
 
 /** More for a search: `RUNS=20000 npx vitest run test/core/decide.properties.test.ts --testTimeout=0`. */
-const RUNS = { numRuns: Number(process.env['RUNS'] ?? 300) };
+const RUNS = { numRuns: Number(process.env['RUNS'] ?? 200) };
 
 describe('whatever the snapshot', () => {
   it('a decision is made, and nothing is thrown', () => {

@@ -109,6 +109,7 @@ export class FakeCluster implements KubernetesApi {
 
   // What others do to the cluster.
 
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as KubernetesApi.get: the caller knows the kind
   find<T extends KubeObject>(type: ResourceType, name: string): T | undefined {
     return this.#objects.get(keyOf(type, name)) as T | undefined;
   }

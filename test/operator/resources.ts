@@ -13,12 +13,11 @@ export const ENDPOINT_SLICES: ResourceType = {
 };
 
 /** Each cache with the resource that fills it. */
-export const objectsOf = (caches: Caches): readonly { type: ResourceType; store: Store<KubeObject> }[] =>
-  [
-    { type: SINGLETON_SERVICE, store: caches.singletons },
-    { type: POD, store: caches.pods },
-    { type: SERVICE, store: caches.services },
-    { type: LEASE, store: caches.leases },
-    { type: NODE, store: caches.nodes },
-    { type: ENDPOINT_SLICES, store: caches.slices },
-  ] as unknown as { type: ResourceType; store: Store<KubeObject> }[];
+export const objectsOf = (caches: Caches): readonly { type: ResourceType; store: Store<KubeObject> }[] => [
+  { type: SINGLETON_SERVICE, store: caches.singletons },
+  { type: POD, store: caches.pods },
+  { type: SERVICE, store: caches.services },
+  { type: LEASE, store: caches.leases },
+  { type: NODE, store: caches.nodes },
+  { type: ENDPOINT_SLICES, store: caches.slices },
+];
