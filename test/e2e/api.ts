@@ -71,7 +71,7 @@ export class Api {
   /** Lists, then watches, until aborted; a list replaces all that was told before. */
   async follow<T extends Obj>(
     path: string,
-    handler: { onList(items: T[]): void; onEvent(type: string, object: T): void },
+    handler: { readonly onList: (items: T[]) => void; readonly onEvent: (type: string, object: T) => void },
     signal: AbortSignal,
   ): Promise<void> {
     while (!signal.aborted) {
@@ -88,10 +88,10 @@ export class Api {
     }
   }
 
-  async #watch<T extends Obj>(
+  async #watch(
     path: string,
     resourceVersion: string,
-    onEvent: (type: string, object: T) => void,
+    onEvent: (type: string, object: never) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const query = `watch=1&timeoutSeconds=240&resourceVersion=${resourceVersion}`;
@@ -102,7 +102,7 @@ export class Api {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const event = JSON.parse(line) as { type: string; object: T };
+        const event = JSON.parse(line) as { type: string; object: never };
         if (event.type === 'ERROR') return;
         onEvent(event.type, event.object);
       }

@@ -90,6 +90,7 @@ function worst(a: Verdict, b: Verdict): Verdict {
     overlapMs: Math.max(a.overlapMs, b.overlapMs),
     backwards: a.backwards + b.backwards,
     unknown: a.unknown + b.unknown,
+    strays: [...a.strays, ...b.strays],
   };
 }
 

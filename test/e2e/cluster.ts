@@ -65,13 +65,13 @@ export class Cluster {
       nodes,
       groups: groups.flatMap(({ versions }) => versions.map(({ groupVersion }) => groupVersion)),
       noNodeFaults: await whyNoNodeFaults(nodes.map(({ metadata }) => metadata.name)),
-      stop: proxy.stop,
+      stop: () => proxy.stop(),
     });
   }
 
   /** Begins from nothing: what an earlier run left behind goes first. */
   async setUp(): Promise<void> {
-    await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=true', '--timeout=120s');
+    await kubectl('delete', 'namespace', '-l', 'app=singleton-e2e', '--wait=false');
     await apply(namespace, scripts(), clients(this.image), singleton('echo', 3, this.image));
     this.watcher.start(this.api, NAMESPACE, this.sliceVersion);
     await this.until('a client on every node', async () => {
@@ -223,7 +223,7 @@ export class Cluster {
       timeoutMs: '1000',
     });
     const ask = (path: string) => chosen.map(({ metadata }) => this.api.pod(NAMESPACE, metadata.name, path));
-    await Promise.all(ask(`/start?${query}`));
+    await Promise.all(ask(`/start?${query.toString()}`));
     return {
       stop: async () => (await Promise.all(ask('/stop'))).map((text) => JSON.parse(text) as ClientRecord),
     };

@@ -84,6 +84,7 @@ function oneLine({ fresh, kept, share, wrong = [] }: Measurement): string {
     ...(fresh.backwards > 0 ? [`BACKWARDS ${fresh.backwards}, ${fresh.overlapMs.toFixed(0)} ms`] : []),
     ...(fresh.unknown > 0 ? [`UNKNOWN ${fresh.unknown}`] : []),
     ...(share === undefined ? [] : [`share ${inWords(share)}`]),
+    ...fresh.strays,
     ...wrong.map((text) => `WRONG: ${text}`),
   ].join(', ');
 }

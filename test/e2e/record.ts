@@ -37,6 +37,8 @@ export interface Verdict {
   readonly backwards: number;
   /** Answers of pods that were never granted a term. */
   readonly unknown: number;
+  /** The first few of these answers, in words. */
+  readonly strays: readonly string[];
 }
 
 /** In the order in which they were sent. */
@@ -70,6 +72,8 @@ function longestHole(answers: readonly Answer[]): number {
   return times.slice(1).reduce((longest, time, index) => Math.max(longest, time - (times[index] ?? time)), 0);
 }
 
+const MAX_STRAYS = 10;
+
 interface Arrival {
   readonly doneMs: number;
   readonly term: number;
@@ -84,7 +88,8 @@ function order(answers: readonly Answer[], termsOf: ReadonlyMap<string, readonly
   const byArrival: Arrival[] = [];
   let next = 0;
   let newest: Arrival = { doneMs: 0, term: 0 };
-  const verdict = { overlapMs: 0, backwards: 0, unknown: 0 };
+  const verdict = { overlapMs: 0, backwards: 0, unknown: 0, strays: [] as string[] };
+  const stray = (text: string): void => void (verdict.strays.length < MAX_STRAYS && verdict.strays.push(text));
   for (const { sentMs, doneMs, pod } of answers) {
     if (pod === undefined) continue;
     while (next < byArrival.length && (byArrival[next]?.doneMs ?? Infinity) <= sentMs) {
@@ -95,11 +100,16 @@ function order(answers: readonly Answer[], termsOf: ReadonlyMap<string, readonly
     const terms = termsOf.get(pod);
     if (terms === undefined) {
       verdict.unknown += 1;
+      stray(`${pod} answered at ${doneMs.toFixed(1)} ms without a term`);
       continue;
     }
     const term = terms.find((term) => term >= newest.term);
     if (term === undefined) {
       verdict.backwards += 1;
+      stray(
+        `${pod} (terms ${terms.join(', ')}) asked at ${sentMs.toFixed(1)} ms and answering at ${doneMs.toFixed(1)} ms, ` +
+          `after term ${newest.term} had answered at ${newest.doneMs.toFixed(1)} ms`,
+      );
       verdict.overlapMs = Math.max(verdict.overlapMs, sentMs - newest.doneMs);
       continue;
     }

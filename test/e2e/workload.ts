@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const NAMESPACE = 'singleton-e2e';
+/** Another one for each run: what an earlier run left behind may take a minute to go. */
+export const NAMESPACE = `singleton-e2e-${Date.now().toString(36)}`;
 export const SERVICE_PORT = 80;
 
 const script = (name: string): string => readFileSync(join(import.meta.dirname, 'pods', name), 'utf8');
@@ -25,7 +26,11 @@ const container = (name: string, file: string, image: string) => ({
 
 const volumes = [{ name: 'scripts', configMap: { name: 'scripts' } }];
 
-export const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } };
+export const namespace = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: NAMESPACE, labels: { app: 'singleton-e2e' } },
+};
 
 export const scripts = () => ({
   apiVersion: 'v1',

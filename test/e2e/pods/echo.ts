@@ -16,7 +16,7 @@ let isReady = true;
 let isStopping = false;
 
 const server = createServer((request, response) => {
-  switch (request.url) {
+  switch (request.url ?? '') {
     case '/make-ready':
       isReady = true;
       break;
