@@ -30,17 +30,29 @@ export type Outcome =
 
 export async function execute(plan: Plan, singleton: SingletonView, executor: Executor): Promise<Outcome> {
   for (const action of plan.actions) {
-    try {
-      await perform(action, singleton, executor);
-      executor.onDone(action);
-    } catch (error) {
-      const isStale =
-        (isConflict(error) || isNotFound(error) || isAlreadyExists(error)) &&
-        (await reread(action, singleton, executor));
-      return isStale ? { kind: 'stale', action } : { kind: 'failed', action, error };
-    }
+    const outcome = await attempt(action, singleton, executor);
+    if (outcome.kind !== 'done') return outcome;
   }
   return { kind: 'done' };
+}
+
+/** Never rejects. */
+async function attempt(action: Action, singleton: SingletonView, executor: Executor): Promise<Outcome> {
+  try {
+    await perform(action, singleton, executor);
+    executor.onDone(action);
+    return { kind: 'done' };
+  } catch (error) {
+    const mayBeStale = isConflict(error) || isNotFound(error) || isAlreadyExists(error);
+    if (!mayBeStale) return { kind: 'failed', action, error };
+    try {
+      return (await reread(action, singleton, executor))
+        ? { kind: 'stale', action }
+        : { kind: 'failed', action, error };
+    } catch (readError) {
+      return { kind: 'failed', action, error: readError };
+    }
+  }
 }
 
 async function perform(action: Action, singleton: SingletonView, { api, caches, clock }: Executor): Promise<void> {
@@ -195,28 +207,32 @@ async function emit(
 }
 
 /**
- * Reads live what a refused write was meant for, so that the next decision does not wait for the watch. False when it
- * tells nothing new: the same write would be refused again.
+ * Reads live what a refused write was meant for, so that the next decision does not wait for the watch. False when that
+ * is what the decision saw: the same write would be refused again.
  */
 async function reread(action: Action, singleton: SingletonView, { api, caches }: Executor): Promise<boolean> {
   const ref = (name: string) => ({ namespace: singleton.namespace, name });
   switch (action.kind) {
-    case 'createPod':
     case 'stripRole':
     case 'labelActive':
     case 'mendLabels':
+      return isAnother(action.expect, await readLive(api, POD, caches.pods, ref(action.pod)));
     case 'deletePod':
-      return readLive(api, POD, caches.pods, ref(action.pod));
+      return (await readLive(api, POD, caches.pods, ref(action.pod)))?.metadata.uid !== action.expect.uid;
     case 'grantLease':
     case 'restoreLease':
-    case 'createLease':
-      return readLive(api, LEASE, caches.leases, ref(action.lease));
+      return isAnother(action.expect, await readLive(api, LEASE, caches.leases, ref(action.lease)));
     case 'flipService':
-    case 'createService':
     case 'mendService':
-      return readLive(api, SERVICE, caches.services, ref(action.service));
+      return isAnother(action.expect, await readLive(api, SERVICE, caches.services, ref(action.service)));
     case 'writeStatus':
-      return readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name));
+      return isAnother(action, await readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name)));
+    case 'createPod':
+      return isNews(api, POD, caches.pods, ref(action.pod));
+    case 'createLease':
+      return isNews(api, LEASE, caches.leases, ref(action.lease));
+    case 'createService':
+      return isNews(api, SERVICE, caches.services, ref(action.service));
     case 'checkTemplate':
     case 'emitEvent':
       return false;
@@ -225,23 +241,39 @@ async function reread(action: Action, singleton: SingletonView, { api, caches }:
   }
 }
 
-/** Brings the cache up to what the server has now. Returns whether that was something else than the cache had. */
+/** Not by what the cache has: the watch may have brought it up to date while the write was on its way. */
+const isAnother = (seen: { readonly resourceVersion: string }, live: KubeObject | undefined): boolean =>
+  live?.metadata.resourceVersion !== seen.resourceVersion;
+
+/** Of what a decision wanted to create, not knowing of it. When the cache has had it, it is there in a way that does not help. */
+async function isNews<T extends KubeObject>(
+  api: KubernetesApi,
+  type: ResourceType,
+  cache: Cache<T>,
+  ref: { namespace: string; name: string },
+): Promise<boolean> {
+  const cached = cache.get(ref.namespace, ref.name);
+  const live = await readLive(api, type, cache, ref);
+  return cached?.metadata.resourceVersion !== live?.metadata.resourceVersion;
+}
+
+/** Brings the cache up to what the server has now, and returns that. */
 export async function readLive<T extends KubeObject>(
   api: KubernetesApi,
   type: ResourceType,
   cache: Cache<T>,
   ref: { namespace: string; name: string },
   options?: CallOptions,
-): Promise<boolean> {
+): Promise<T | undefined> {
   const cached = cache.get(ref.namespace, ref.name);
   const mark = cache.mark();
   try {
     const live = await api.get<T>(type, ref, options);
     cache.acceptRead(live, mark);
-    return cached?.metadata.resourceVersion !== live.metadata.resourceVersion;
+    return live;
   } catch (error) {
     if (!isNotFound(error)) throw error;
     if (cached !== undefined) cache.forget(cached);
-    return cached !== undefined;
+    return undefined;
   }
 }
