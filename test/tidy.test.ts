@@ -174,7 +174,7 @@ describe('no file says where or how it was written', () => {
 describe('a file fits a reader’s head', () => {
   const LIMIT = { src: 400, test: 620, other: 400 };
   /** Larger ones, at the size they have: a number here only ever goes down. */
-  const RATCHET: Readonly<Record<string, number>> = { 'src/core/status.ts': 420 };
+  const RATCHET: Readonly<Record<string, number>> = {};
 
   const limitOf = (path: string): number => {
     if (path.startsWith('src/')) return LIMIT.src;

@@ -1,6 +1,7 @@
 /** Why a move that is needed waits: an ordered list of named checks, the first that holds is the answer. */
 import type { Spec } from '../api/spec.ts';
 import type { Need } from './move.ts';
+import { objectNames } from './objects.ts';
 import type { Hold } from './plan.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
@@ -56,4 +57,20 @@ export function firstHold(question: MoveQuestion): Hold | undefined {
     if (hold !== undefined) return hold;
   }
   return undefined;
+}
+
+/** Names that somebody else's objects have. Nothing of theirs is ever written to. */
+export function takenNames(snapshot: Snapshot): Hold[] {
+  const names = objectNames(snapshot.singleton.name);
+  const holds: Hold[] = [];
+  const taken = (name: Hold['name'], what: string): void => {
+    holds.push({
+      name,
+      message: `${what} exists and is not owned by this SingletonService; delete or rename one of them`,
+    });
+  };
+  if (snapshot.lease?.ours === false) taken('LeaseTaken', `Lease ${names.lease}`);
+  if (snapshot.service?.ours === false) taken('ServiceTaken', `Service ${names.service}`);
+  if (snapshot.headless?.ours === false) taken('ServiceTaken', `Service ${names.headless}`);
+  return holds;
 }

@@ -1,6 +1,7 @@
-/** Terms: they only grow, and none is ever given twice (invariant I1). */
-import { LABEL, ROLE, holderIdentity } from '../api/names.ts';
-import type { LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
+/** The Lease. Its terms only grow, and none is ever given twice (invariant I1). */
+import { LABEL, ROLE, holderIdentity, leaseName } from '../api/names.ts';
+import type { Action } from './plan.ts';
+import type { Instant, LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
 
 /**
  * How far the term jumps when the Lease was lost: the last grants may have left no trace but the Lease itself, and a
@@ -120,4 +121,27 @@ export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent
     routingTerm: routed?.term,
   };
   return { holder, term, move };
+}
+
+export interface LeasePlan {
+  readonly actions: readonly Action[];
+  /** The Lease when it is there, ours, and says what it should: only then may anything be granted. */
+  readonly inOrder: LeaseView | undefined;
+}
+
+/** Makes a Lease that is missing and mends one that was edited. Somebody else's is left alone. */
+export function planLease(snapshot: Snapshot, now: Instant): LeasePlan {
+  const { lease, singleton } = snapshot;
+  const name = leaseName(singleton.name);
+  if (lease === undefined) {
+    return {
+      actions: [{ kind: 'createLease', lease: name, ...recreatedLease(snapshot, now.wallMs) }],
+      inOrder: undefined,
+    };
+  }
+  if (!lease.ours) return { actions: [], inOrder: undefined };
+  const mended = mendedLease(snapshot, lease, now.wallMs);
+  if (mended === undefined || mended.move === undefined) return { actions: [], inOrder: lease };
+  const expect = { uid: lease.uid, resourceVersion: lease.resourceVersion };
+  return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended, move: mended.move }], inOrder: undefined };
 }

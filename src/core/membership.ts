@@ -34,7 +34,8 @@ export interface MembershipQuestion {
  * may be the active (invariant I7).
  */
 export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: MembershipQuestion): MembershipPlan {
-  if (spec.paused || spec.template === undefined) return { actions: [], recheckAtMs: undefined };
+  const isRefused = snapshot.singleton.problems.length > 0;
+  if (isRefused || spec.paused || spec.template === undefined) return { actions: [], recheckAtMs: undefined };
   const isActive = (member: Member): boolean =>
     active === undefined || active.includes(holderIdentity(member.pod, member.uid));
   const spare = [...new Set([...doubles(snapshot, isActive), ...outsideSlots(snapshot, spec)])];

@@ -36,8 +36,13 @@ export interface MovePlan {
   readonly hold: Hold | undefined;
 }
 
-/** Plans the move that is needed, or else finishes (or mends) the one that led to the present holder. */
-export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView, now: Instant): MovePlan {
+/**
+ * Plans the move that is needed, or else finishes (or mends) the one that led to the present holder.
+ *
+ * @param lease undefined while it is not in order: then nothing moves
+ */
+export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | undefined, now: Instant): MovePlan {
+  if (lease === undefined) return { actions: [], need: undefined, hold: undefined };
   const holder = snapshot.members.find((member) => isHolder(lease, member));
   const need = neededMove(snapshot, lease, holder, now);
   if (need !== undefined) {
