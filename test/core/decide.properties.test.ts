@@ -11,9 +11,11 @@ import { anySnapshot } from './arbitrary.ts';
 import { carryOut, settle } from './effects.ts';
 
 /** More for a search: `RUNS=20000 npx vitest run test/core/decide.properties.test.ts --testTimeout=0`. */
-const RUNS = { numRuns: Number(process.env['RUNS'] ?? 200) };
+const RUNS = { numRuns: Number(process.env['RUNS'] ?? 100) };
+/** A machine that is busy with other things is no failure. */
+const PATIENCE_MS = 60_000;
 
-describe('whatever the snapshot', () => {
+describe('whatever the snapshot', { timeout: PATIENCE_MS }, () => {
   it('a decision is made, and nothing is thrown', () => {
     fc.assert(
       fc.property(anySnapshot, (snapshot) => void decide(snapshot, NOW)),
