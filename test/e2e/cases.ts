@@ -106,7 +106,7 @@ const movesAfter =
       avoid: [active.spec.nodeName],
       async during() {
         await fault(cluster, active);
-        await cluster.movedFrom(active);
+        await cluster.movedFromOrUnnoticed(active);
       },
     });
     const share = cluster.watcher.failoverFrom(active.metadata.uid, startedMs);
@@ -188,7 +188,7 @@ async function bothOperatorsKilled(cluster: Cluster): Promise<Measurement> {
     avoid: [active.spec.nodeName],
     async during() {
       await Promise.all([killOperators(cluster), signalPod(nodeOf(active), active.metadata.uid, 'KILL')]);
-      await cluster.movedFrom(active);
+      await cluster.movedFromOrUnnoticed(active);
     },
   });
 }

@@ -134,6 +134,9 @@ async function main(options: Options): Promise<boolean> {
   }
 }
 
+// An interrupted run leaves its namespace behind, and its clients, which stop by themselves; kubectl's proxy must end.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 try {
   process.exitCode = (await main(parseOptions(process.argv.slice(2)))) ? 0 : 1;
 } catch (error) {

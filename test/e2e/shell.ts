@@ -22,7 +22,7 @@ export const apply = (...objects: object[]): Promise<string> =>
 
 /** Whatever a kubeconfig says, exec plugins too, is kubectl's business: behind its proxy the API is plain HTTP. */
 export async function startProxy(): Promise<{ url: string; stop(): void }> {
-  const child: ChildProcess = spawn('kubectl', ['proxy', '--port=0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child: ChildProcess = spawn('kubectl', ['proxy', '--port=0'], { stdio: ['ignore', 'pipe', 'ignore'] });
   const stop = (): void => void child.kill('SIGTERM');
   process.once('exit', stop);
   if (child.stdout === null) throw new Error('kubectl proxy has no output');

@@ -81,6 +81,11 @@ export class Watcher {
     return { grantedMs, labelledMs, flippedMs, routedMs };
   }
 
+  /** Since the last `clear`. */
+  sawDown(uid: string): boolean {
+    return this.pods.some(({ object }) => object.metadata.uid === uid && !isUp(object));
+  }
+
   #grantSeen({ metadata, spec }: Lease): void {
     const term = spec?.leaseTransitions ?? 0;
     const holder = spec?.holderIdentity ?? '';

@@ -10,7 +10,7 @@ import { connect } from 'node:net';
 
 const PORT = 8080;
 /** So that a client that nobody stops ends, and its memory with it. */
-const MAX_MS = 15 * 60_000;
+const MAX_MS = 10 * 60_000;
 const MAX_REQUESTS = 400_000;
 const MAX_IN_FLIGHT = 2_000;
 
