@@ -84,6 +84,50 @@ export interface Plan {
 export const isGrant = (action: Action): action is Extract<Action, { kind: 'grantLease' }> =>
   action.kind === 'grantLease';
 
+/** A plan that is refused is refused so often at most, before it is known to be. */
+const MAX_AT_ONCE = 8;
+
+/**
+ * The plan's order, as coarse as the protocol allows: the actions of one stage do not rest on each other and may be in
+ * flight together; a stage begins when all of the one before it have landed.
+ */
+export function stagesOf(actions: readonly Action[]): readonly (readonly Action[])[] {
+  const stages: Action[][] = [];
+  for (const action of actions) {
+    const stage = stages.at(-1);
+    const [first] = stage ?? [];
+    const joins = first !== undefined && stageOf(first) === stageOf(action);
+    if (stage !== undefined && joins && stage.length < MAX_AT_ONCE) stage.push(action);
+    else stages.push([action]);
+  }
+  return stages;
+}
+
+function stageOf({ kind }: Action): string {
+  switch (kind) {
+    // What is taken from the old active must have landed before the new one gets its label, not before it is granted.
+    case 'stripRole':
+    case 'grantLease':
+      return 'take';
+    case 'createService':
+    case 'mendService':
+    case 'checkTemplate':
+    case 'createPod':
+    case 'deletePod':
+    case 'mendLabels':
+      return 'objects';
+    case 'createLease':
+    case 'restoreLease':
+    case 'labelActive':
+    case 'flipService':
+    case 'emitEvent':
+    case 'writeStatus':
+      return kind;
+    default:
+      return kind satisfies never;
+  }
+}
+
 /** Whether two plans would grant the same thing: the same term to the same pod, or nothing at all. */
 export function sameGrant(a: Plan, b: Plan): boolean {
   const [grantA, grantB] = [a.actions.find(isGrant), b.actions.find(isGrant)];

@@ -1,4 +1,4 @@
-/** Carries out a plan, in its order, up to the first action that fails. Each action is one request. */
+/** Carries out a plan, in its order, up to the first stage in which an action fails. Each action is one request. */
 import type { CallOptions, Clock, KubernetesApi, ResourceType } from '../adapters/ports.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../adapters/ports.ts';
 import { EVENT, LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
@@ -7,6 +7,7 @@ import type { KubeObject, Lease, Pod, Service } from '../api/objects.ts';
 import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
 import { ownedMeta } from '../core/objects.ts';
+import { stagesOf } from '../core/plan.ts';
 import type { Action, Expect, Plan } from '../core/plan.ts';
 import type { MoveRecord, SingletonView } from '../core/snapshot.ts';
 import type { Cache, Caches } from './caches.ts';
@@ -28,15 +29,17 @@ export type Outcome =
   | { readonly kind: 'stale'; readonly action: Action }
   | { readonly kind: 'failed'; readonly action: Action; readonly error: unknown };
 
+/** Stage by stage; an action that fails does not keep those beside it from ending. */
 export async function execute(plan: Plan, singleton: SingletonView, executor: Executor): Promise<Outcome> {
-  for (const action of plan.actions) {
-    const outcome = await attempt(action, singleton, executor);
-    if (outcome.kind !== 'done') return outcome;
+  for (const stage of stagesOf(plan.actions)) {
+    const outcomes = await Promise.all(stage.map((action) => attempt(action, singleton, executor)));
+    const bad = outcomes.find(({ kind }) => kind === 'failed') ?? outcomes.find(({ kind }) => kind === 'stale');
+    if (bad !== undefined) return bad;
   }
   return { kind: 'done' };
 }
 
-/** Never rejects. */
+/** Never rejects: nobody may look at this singleton again while another action of the stage is in flight. */
 async function attempt(action: Action, singleton: SingletonView, executor: Executor): Promise<Outcome> {
   try {
     await perform(action, singleton, executor);
