@@ -51,6 +51,7 @@ async function run(options: Options): Promise<void> {
   const loadBefore = loadavg();
   log('starting a control plane, hollow nodes and the operator');
   const world = await startWorld(options);
+  log('started');
   try {
     const results = await measure(world, options, loadBefore);
     console.log(reportOf(results));

@@ -149,7 +149,7 @@ const REST_MS = 3_000;
 
 /** Waits until nothing of them is left to be cleaned up beside the next run. */
 async function removeAll(world: World, kind: SetKind, namespace: string, names: readonly string[]): Promise<void> {
-  const { api, changes, pods, slices } = world;
+  const { api, changes, pods, slices, singletons } = world;
   await Promise.all(
     names.map(async (name) => {
       if (kind === 'singletons') return api.delete(`${PATH.singletons(namespace)}/${name}`);
@@ -157,9 +157,12 @@ async function removeAll(world: World, kind: SetKind, namespace: string, names: 
       return api.delete(`${PATH.services(namespace)}/${name}`);
     }),
   );
-  await changes.when(
-    'all of it to be gone',
-    () => pods.inNamespace(namespace).length + slices.inNamespace(namespace).length === 0,
-  );
+  const left = (): string[] =>
+    [...singletons.inNamespace(namespace), ...pods.inNamespace(namespace), ...slices.inNamespace(namespace)].map(
+      ({ kind = 'object', metadata }) =>
+        `${kind} ${metadata.name}${metadata.deletionTimestamp === undefined ? '' : ' (terminating)'}`,
+    );
+  const what = () => `all in ${namespace} to be gone; left are ${left().length}: ${left().slice(0, 10).join(', ')}`;
+  await changes.when(what, () => left().length === 0);
   await sleep(REST_MS);
 }

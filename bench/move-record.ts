@@ -37,6 +37,8 @@ export interface MoveRecord {
   readonly totalMs: number;
   /** The same from that request's arrival: an upper bound, since the API server cannot have known before. */
   readonly sinceReceivedMs: number;
+  /** Of it, while the API server worked on one of the operator's steps; the rest is the operator, the wire, and waiting for a core. */
+  readonly serverMs: number;
   /** The operator's writes that make the move. */
   readonly moveWrites: readonly string[];
   /** Its writes for the member that comes back or replaces the old one. */
@@ -107,9 +109,21 @@ export function recordOf(
     phasesMs: durations(cause.answeredWallMs, ends as Record<Phase, number>),
     totalMs: move.routedMs - cause.answeredWallMs,
     sinceReceivedMs: move.routedMs - cause.receivedWallMs,
+    serverMs: coveredMs([...reads, ...Object.values(steps).flatMap((isStep) => operators.find(isStep) ?? [])]),
     reads: reads.length,
     ...writesOf(move, operators),
   };
+}
+
+/** The time in which at least one of the requests was in the server. */
+function coveredMs(requests: readonly AuditedRequest[]): number {
+  let covered = 0;
+  let reachedMs = -Infinity;
+  for (const { receivedWallMs, answeredWallMs } of requests.toSorted((a, b) => a.receivedWallMs - b.receivedWallMs)) {
+    covered += Math.max(0, answeredWallMs - Math.max(reachedMs, receivedWallMs));
+    reachedMs = Math.max(reachedMs, answeredWallMs);
+  }
+  return covered;
 }
 
 /** Steps may overlap (a strip may run beside the grant): a phase then counts from the latest end before it. */

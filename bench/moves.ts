@@ -21,6 +21,7 @@ export interface MovesResult {
   readonly others: number;
   readonly totalMs: Summary;
   readonly sinceReceivedMs: Summary;
+  readonly serverMs: Summary;
   readonly phasesMs: Readonly<Record<Phase, Summary>>;
   /** Writes a move, on average, by kind; `total` and `max` of one move. */
   readonly writes: WriteSummary;
@@ -137,6 +138,7 @@ function summarizeMoves(kind: Case, others: number, records: readonly MoveRecord
     others,
     totalMs: summarize(records.map(({ totalMs }) => totalMs)),
     sinceReceivedMs: summarize(records.map(({ sinceReceivedMs }) => sinceReceivedMs)),
+    serverMs: summarize(records.map(({ serverMs }) => serverMs)),
     phasesMs: Object.fromEntries(
       PHASES.map((phase) => [phase, summarize(records.map(({ phasesMs }) => phasesMs[phase]))]),
     ) as Record<Phase, Summary>,

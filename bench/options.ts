@@ -32,7 +32,7 @@ const HELP = `Usage: npm run bench -- [options]
   --steady-seconds N  length of the steady state (60)
   --rounds N          rounds of the creation, singletons and StatefulSets once each (4)
   --operator FILE     another bundle of the operator, to compare; default: built from this source
-  --old-space-mb N    the operator's --max-old-space-size (96)
+  --old-space-mb N    the operator's --max-old-space-size (256)
   --json FILE         write all numbers there
 `;
 
@@ -92,7 +92,7 @@ export function parseOptions(args: readonly string[]): Options | { readonly help
     steadySeconds: count('steady-seconds', values['steady-seconds'], 60),
     rounds: count('rounds', values.rounds, 4),
     operator: values.operator,
-    oldSpaceMb: count('old-space-mb', values['old-space-mb'], 96, 16),
+    oldSpaceMb: count('old-space-mb', values['old-space-mb'], 256, 16),
     json: values.json,
   };
 }

@@ -95,11 +95,19 @@ const counts = (byKind: Readonly<Record<string, number>>, digits = 0): string =>
 function movesTables(moves: readonly MovesResult[]): string {
   const named = ({ kind, others }: MovesResult): string => `${kind}, ${others} others`;
   const totals = moves.map((result) => {
-    const { totalMs, sinceReceivedMs } = result;
+    const { totalMs, sinceReceivedMs, serverMs } = result;
     return [
       named(result),
       String(totalMs.count),
-      ...[totalMs.min, totalMs.p50, totalMs.p99, totalMs.max, sinceReceivedMs.p50, sinceReceivedMs.p99].map(ms),
+      ...[
+        totalMs.min,
+        totalMs.p50,
+        totalMs.p99,
+        totalMs.max,
+        sinceReceivedMs.p50,
+        sinceReceivedMs.p99,
+        serverMs.p50,
+      ].map(ms),
     ];
   });
   const phases = moves.flatMap((result) =>
@@ -118,7 +126,7 @@ function movesTables(moves: readonly MovesResult[]): string {
   const repairs = moves.map((result) => `* ${named(result)}: ${counts(result.repairWrites, 2)}`);
   return `### Moves: from "the API server knew" to the EndpointSlice, in ms
 
-${table(['case', 'moves', 'min', 'p50', 'p99', 'max', 'p50 from arrival', 'p99 from arrival'], totals)}
+${table(['case', 'moves', 'min', 'p50', 'p99', 'max', 'p50 from arrival', 'p99 from arrival', 'p50 in the server'], totals)}
 
 Of which, in ms (each phase ends with what it is named after):
 

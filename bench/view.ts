@@ -2,7 +2,7 @@
 import type { ApiObject, RestClient } from '../test/control-plane/rest-client.ts';
 import type { WallClock } from './clock.ts';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 
 interface Waiting {
   readonly look: () => boolean;
@@ -27,7 +27,7 @@ export class Changes {
   }
 
   /** Resolves when `look` says yes, with the time (milliseconds since 1970) of the event after which it did. */
-  when(what: string, look: () => boolean): Promise<number> {
+  when(what: string | (() => string), look: () => boolean): Promise<number> {
     if (look()) return Promise.resolve(this.#clock.now());
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
@@ -39,7 +39,7 @@ export class Changes {
       };
       const timer = setTimeout(() => {
         this.#waiting.delete(waiting);
-        reject(new Error(`waited ${TIMEOUT_MS / 1000} s for ${what}`));
+        reject(new Error(`waited ${TIMEOUT_MS / 1000} s for ${typeof what === 'string' ? what : what()}`));
       }, TIMEOUT_MS);
       this.#waiting.add(waiting);
     });
