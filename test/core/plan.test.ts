@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeAction, describePlan, isGrant, sameGrant, stagesOf } from '../../src/core/plan.ts';
+import { describeAction, describePlan, isGrant, sameGrant } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { aMove } from '../builders.ts';
 
@@ -78,41 +78,5 @@ describe('two plans grant the same', () => {
       true,
       false,
     ]);
-  });
-});
-
-describe('the stages of a plan', () => {
-  const strip = (n: number): Action => ({ kind: 'stripRole', pod: `p${n}`, expect: expectation, labels: {} });
-  const label: Action = { kind: 'labelActive', pod: 'p', expect: expectation, labels: {} };
-  const flip: Action = { kind: 'flipService', service: 's', expect: expectation, term: 4, selector: {} };
-  const create = (n: number): Action => ({ kind: 'createPod', pod: `p${n}`, slot: n, body: {} });
-  const kinds = (...actions: Action[]): string[][] => stagesOf(actions).map((stage) => stage.map(({ kind }) => kind));
-
-  it('have strip and grant in flight together, and everything after them one by one', () => {
-    expect(kinds(strip(0), grant('p', 4), label, flip, create(1))).toEqual([
-      ['stripRole', 'grantLease'],
-      ['labelActive'],
-      ['flipService'],
-      ['createPod'],
-    ]);
-  });
-
-  it('keep a restored Lease before all that rests on it', () => {
-    const restore: Action = { kind: 'createLease', lease: 'l', holder: '', term: 0, move: undefined };
-    expect(kinds(restore, create(0), create(1))).toEqual([['createLease'], ['createPod', 'createPod']]);
-  });
-
-  it('have eight writes in flight at most', () => {
-    const many = Array.from({ length: 19 }, (_, n) => create(n));
-    expect(stagesOf(many).map((stage) => stage.length)).toEqual([8, 8, 3]);
-  });
-
-  it('leave out nothing and change no order', () => {
-    const actions = [strip(0), strip(1), grant('p', 4), label, flip, create(0), create(1)];
-    expect(stagesOf(actions).flat()).toEqual(actions);
-  });
-
-  it('of nothing are none', () => {
-    expect(stagesOf([])).toEqual([]);
   });
 });
