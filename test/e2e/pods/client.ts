@@ -99,9 +99,23 @@ function once(done: Done): Done {
 
 const uidIn = (text: string): string => /"uid":"([^"]+)"/.exec(text)?.[1] ?? '';
 
+/**
+ * Each connection from another port, none of them again for minutes. The kernel would soon take one again at random, and
+ * then the node's connection tracking may still lead it to where the last one from that port went: a pod that is gone.
+ */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 65_000;
+let nextPort = FIRST_PORT;
+
+function takePort(): number {
+  nextPort = nextPort >= LAST_PORT ? FIRST_PORT : nextPort + 1;
+  return nextPort;
+}
+
 /** HTTP/1.0: the server closes, so the ports that wait for stray packets are on its side. */
-function askAnew({ host, port, timeoutMs }: Target, tell: Done): void {
-  const socket = connect({ host, port, noDelay: true });
+function askAnew(target: Target, tell: Done): void {
+  const { host, port, timeoutMs } = target;
+  const socket = connect({ host, port, noDelay: true, localPort: takePort() });
   const timer = setTimeout(() => end('timeout'), timeoutMs);
   const done = once(tell);
   const end = (error: string | undefined, uid = ''): void => {
@@ -112,7 +126,12 @@ function askAnew({ host, port, timeoutMs }: Target, tell: Done): void {
   let text = '';
   socket.setEncoding('utf8');
   socket.on('data', (chunk: string) => (text += chunk));
-  socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') return end(error.code ?? error.message);
+    // Somebody else in the pod has that port.
+    clearTimeout(timer);
+    return askAnew(target, done);
+  });
   socket.on('end', () => (uidIn(text) === '' ? end('no answer') : end(undefined, uidIn(text))));
   socket.write('GET / HTTP/1.0\r\n\r\n');
 }

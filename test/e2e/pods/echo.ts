@@ -9,7 +9,7 @@ import { createServer } from 'node:http';
 
 const PORT = 8080;
 /** How long a pod that is being stopped goes on: the last node's kube-proxy may not have heard of the move yet. */
-const LINGER_MS = 2_000;
+const LINGER_MS = 4_000;
 
 const answer = JSON.stringify({ uid: process.env['POD_UID'], pod: process.env['POD_NAME'] });
 let isReady = true;
