@@ -2,8 +2,8 @@
  * The decision: what one singleton needs now, from what is known of it. Pure: no clock, no chance, no network; the same
  * snapshot and time give the same plan, so every decision can be replayed.
  *
- * The order of a plan's actions is the protocol's. The executor runs them in that order and stops at the first that
- * fails, so whatever stands first protects what stands after it:
+ * The order of a plan's actions is the protocol's. The executor runs them in that order, stage by stage (`stagesOf`), and
+ * stops after a stage in which one fails, so whatever stands first protects what stands in the stages after it:
  *
  *   1. the Lease exists and says what its last grant said
  *   2. the move: strip the old active → grant the new one → label it → flip the Service
