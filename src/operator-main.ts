@@ -33,16 +33,16 @@ async function run(config: Config): Promise<void> {
     ...(config.kubeconfig !== undefined && { path: config.kubeconfig }),
   });
   let operator: Operator | undefined;
+  let election: Election | undefined;
   const api = createKubernetesApi({
     server: access.server,
     credentials: access.credentials,
     userAgent: 'singleton-operator/0.1.0',
     ...(config['kube-api-qps'] > 0 && { qps: config['kube-api-qps'] }),
-    onConnected: () => operator?.reconnected(),
+    onConnected: () => [operator, election].forEach((part) => part?.reconnected()),
     onRequest: ({ verb, resource, code }) => metrics.apiRequests.inc({ verb, resource, code: String(code) }),
   });
   const aborted = new AbortController();
-  let election: Election | undefined;
   const health = await serveHttp(config['health-address'], {
     '/livez': () => ({ status: 200, body: 'ok\n' }),
     '/readyz': () =>

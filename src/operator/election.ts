@@ -59,6 +59,11 @@ export class Election {
     this.#ended = this.#run();
   }
 
+  /** The API server answers again: a standby must not go on with what it knew of the Lease before. */
+  reconnected(): void {
+    this.#reflector.retryNow();
+  }
+
   get isLeading(): boolean {
     return this.#state.renewedAtMs !== undefined;
   }

@@ -38,7 +38,7 @@ beforeAll(async () => {
   recorder = await startRecorder(suite.api, suite.namespace);
   proxy = await startFaultProxy(controlPlane.server);
   const kubeconfigPath = suite.kubeconfigWith(controlPlane.tokens['admin'] ?? '', proxy.server);
-  operator = await startOperator({ kubeconfigPath, namespace: suite.namespace });
+  operator = await startOperator({ kubeconfigPath, namespace: suite.namespace, leaderLease: 'operator' });
   await Promise.all(NAMES.map((name) => world.create(name, aSpec({ replicas: 2 }))));
   await settledAll();
 });
@@ -114,7 +114,7 @@ describe('a connection to the API server', () => {
   });
 
   test('that is cut at the moment of a failover costs no second one', async () => {
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 3; round++) {
       const before = await settledAll();
       await Promise.all(before.map(({ active }) => suite.nodes.crash(active.metadata)));
       proxy.cut();
@@ -133,7 +133,7 @@ describe('a connection to the API server', () => {
   });
 
   test('whose answers are lost in the middle of a move lets the move end as it was begun', async () => {
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const before = await settledAll();
       await Promise.all(before.map(({ active }) => suite.nodes.crash(active.metadata)));
       await until(
@@ -162,25 +162,26 @@ describe('a connection to the API server', () => {
 });
 
 describe('the API server', () => {
-  test('that is killed and started again moves nothing', async () => {
-    await survives(async () => {
-      await controlPlane.apiServer.stop();
-      await controlPlane.apiServer.start();
-      await controlPlane.ready();
-    });
-  });
-
-  test('that is away for a while is not stormed, and found again soon after it is back', async () => {
-    const before = await settledAll();
+  test('that is killed and stays away for a while is not stormed, nothing moves, and failovers work soon after', async () => {
     const AWAY_MS = 8_000;
+    /** For a machine that is busy with other tests: a second or two is usual. */
+    const FOUND_WITHIN_MS = 10_000;
+    const before = await settledAll();
     await controlPlane.apiServer.stop();
     const opened = proxy.connectionsOpened;
     await sleep(AWAY_MS);
-    // Six watches and lists, each with a growing pause.
+    // Calls and watches share two connections, each with a growing pause between attempts.
     expect(proxy.connectionsOpened - opened).toBeLessThan(60);
     await controlPlane.apiServer.start();
     await controlPlane.ready();
-    await failOver(before);
+    const backWallMs = Date.now();
+    const after = await settledAll();
+    expect(whoIsActive(after)).toEqual(whoIsActive(before));
+    await failOver(after);
+    // No watch waits until its pause, which has grown to many seconds by now, is over.
+    const granted = operator.log.filter(({ msg, time }) => msg === 'granted' && Date.parse(time) > backWallMs);
+    expect(granted).toHaveLength(NAMES.length);
+    expect(Date.parse(granted.at(-1)?.time ?? '') - backWallMs).toBeLessThan(FOUND_WITHIN_MS);
   });
 
   test('that is frozen for 20 s and thawed moves nothing', { timeout: 120_000 }, async () => {
@@ -225,29 +226,23 @@ describe('etcd', () => {
   const AWAY_MS = 6_000;
   const MOST_REQUESTS = 400;
 
-  test(
-    'that stops in the middle of failovers is not stormed, and they end when it is back',
-    { timeout: 120_000 },
-    async () => {
-      const before = await settledAll();
-      await Promise.all(before.map(({ active }) => suite.nodes.crash(active.metadata)));
-      const fromWallMs = Date.now();
-      await controlPlane.etcd.stop();
-      await sleep(AWAY_MS);
-      await controlPlane.etcd.start();
-      await controlPlane.ready();
-      expect(await requestsSince(fromWallMs)).toBeLessThan(MOST_REQUESTS);
-      await moved(before);
-    },
-  );
+  const STOPPED =
+    'that stops in the middle of failovers is not stormed, they end when it is back, and nothing else moves';
 
-  test('that stops and starts again moves nothing', { timeout: 120_000 }, async () => {
-    await survives(async () => {
-      await controlPlane.etcd.stop();
-      await sleep(AWAY_MS);
-      await controlPlane.etcd.start();
-      await controlPlane.ready();
-    });
+  test(STOPPED, { timeout: 120_000 }, async () => {
+    const before = await settledAll();
+    const [struck, spared] = [before.slice(0, 3), before.slice(3)];
+    await Promise.all(struck.map(({ active }) => suite.nodes.crash(active.metadata)));
+    const fromWallMs = Date.now();
+    await controlPlane.etcd.stop();
+    await sleep(AWAY_MS);
+    await controlPlane.etcd.start();
+    await controlPlane.ready();
+    expect(await requestsSince(fromWallMs)).toBeLessThan(MOST_REQUESTS);
+    await moved(struck);
+    const after = (await settledAll()).slice(3);
+    expect(whoIsActive(after)).toEqual(whoIsActive(spared));
+    await failOver(after);
   });
 });
 

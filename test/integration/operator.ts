@@ -5,6 +5,8 @@ import { createKubernetesApi } from '../../src/adapters/kubernetes/kubernetes-ap
 import { createLogger } from '../../src/adapters/logger.ts';
 import { createMetrics } from '../../src/adapters/metrics.ts';
 import type { Metrics } from '../../src/adapters/metrics.ts';
+import { electionTimes } from '../../src/core/leadership.ts';
+import { Election } from '../../src/operator/election.ts';
 import { Operator } from '../../src/operator/operator.ts';
 import { waitForCluster } from '../../src/operator/startup.ts';
 import { until } from '../control-plane/wait.ts';
@@ -13,6 +15,8 @@ export interface TestOperatorOptions {
   readonly kubeconfigPath: string;
   /** Test files share a control plane: each has an operator of its own, which must leave the others' objects alone. */
   readonly namespace: string;
+  /** Elected by a Lease of this name in that namespace. Default: it leads from the start, and writes no Lease for that. */
+  readonly leaderLease?: string;
 }
 
 export interface LogLine {
@@ -34,7 +38,8 @@ export interface TestOperator {
 let started = 0;
 
 /** Resolves when its caches are whole. */
-export async function startOperator({ kubeconfigPath, namespace }: TestOperatorOptions): Promise<TestOperator> {
+export async function startOperator(options: TestOperatorOptions): Promise<TestOperator> {
+  const { kubeconfigPath, namespace, leaderLease } = options;
   const log: LogLine[] = [];
   const write = (line: string) => void log.push(JSON.parse(line) as LogLine);
   const logger = createLogger({ level: 'debug', format: 'json', write });
@@ -44,21 +49,45 @@ export async function startOperator({ kubeconfigPath, namespace }: TestOperatorO
   const { server, credentials } = loadKubeconfig({ env: {}, path: kubeconfigPath });
   const onRequest = ({ verb, resource, code }: { verb: string; resource: string; code: number | string }) =>
     metrics.apiRequests.inc({ verb, resource, code: String(code) });
-  const api = createKubernetesApi({ server, credentials, userAgent, onRequest });
+  const parts: { operator?: Operator; election?: Election } = {};
+  const onConnected = () => {
+    parts.operator?.reconnected();
+    parts.election?.reconnected();
+  };
+  const api = createKubernetesApi({ server, credentials, userAgent, onRequest, onConnected });
   const { signal } = new AbortController();
   const cluster = await waitForCluster({ api, clock, logger, signal, namespace });
   if (cluster === undefined) throw new Error('the start was not aborted');
   const common = { ...cluster, api, clock, logger, metrics, namespace };
   const operator = new Operator({ ...common, random: Math.random, concurrency: 16 });
+  parts.operator = operator;
   operator.start();
-  operator.lead();
-  await until('the operator to have whole caches', () => operator.isSynced);
+  if (leaderLease === undefined) operator.lead();
+  else {
+    parts.election = new Election({
+      api,
+      clock,
+      logger,
+      namespace,
+      name: leaderLease,
+      identity: userAgent,
+      random: Math.random,
+      times: electionTimes(3_000),
+      onLead: () => operator.lead(),
+      onLost: () => operator.standDown(),
+    });
+    parts.election.start();
+  }
+  await until('the operator to have whole caches, and the lead', () => {
+    return operator.isSynced && parts.election?.isLeading !== false;
+  });
   return {
     userAgent,
     metrics,
     log,
     async stop() {
       await operator.stop();
+      await parts.election?.stop();
       api.close();
     },
   };
