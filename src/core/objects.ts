@@ -25,6 +25,16 @@ export const ownedMeta = (singleton: SingletonView, name: string) => ({
   ownerReferences: [ownerReference(singleton)],
 });
 
+/**
+ * Labels of our Services. The second, which Kubernetes passes on to their Endpoints, keeps it from copying those into an
+ * EndpointSlice when somebody removes the selector. Such a copy stays when the selector is back, and nobody keeps it up to
+ * date: it would go on routing to a former active (kubernetes/kubernetes#91072).
+ */
+const serviceLabels = (singleton: SingletonView) => ({
+  [LABEL.name]: singleton.name,
+  'endpointslice.kubernetes.io/skip-mirror': 'true',
+});
+
 /** Names the template's content, as `pod-template-hash` does for a ReplicaSet. */
 export function templateRevision({ template }: Spec): string {
   if (template === undefined) return '';
@@ -108,7 +118,7 @@ export function routingService(singleton: SingletonView, spec: Spec, term: numbe
     kind: 'Service',
     metadata: {
       ...meta,
-      labels: { ...spec.service.labels, ...meta.labels },
+      labels: { ...spec.service.labels, ...serviceLabels(singleton) },
       annotations: { ...spec.service.annotations },
     },
     spec: { ...serviceFields(spec), selector: routingSelector(singleton.name, term) },
@@ -119,7 +129,10 @@ export function headlessService(singleton: SingletonView, spec: Spec) {
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: ownedMeta(singleton, headlessServiceName(singleton.name)),
+    metadata: {
+      ...ownedMeta(singleton, headlessServiceName(singleton.name)),
+      labels: serviceLabels(singleton),
+    },
     spec: { ...headlessFields(spec), selector: { [LABEL.name]: singleton.name } },
   };
 }
@@ -137,7 +150,7 @@ export const routingServiceDrift = (
 ): ServicePatch | undefined =>
   serviceDrift(actual, serviceFields(spec), {
     annotations: spec.service.annotations,
-    labels: { ...spec.service.labels, [LABEL.name]: singleton.name },
+    labels: { ...spec.service.labels, ...serviceLabels(singleton) },
   });
 
 export function headlessServiceDrift(
@@ -147,7 +160,7 @@ export function headlessServiceDrift(
 ): ServicePatch | undefined {
   const patch = serviceDrift(actual, headlessFields(spec), {
     annotations: {},
-    labels: { [LABEL.name]: singleton.name },
+    labels: serviceLabels(singleton),
   });
   const selector = mapPatch(actual.spec.selector ?? {}, { [LABEL.name]: singleton.name });
   if (selector === undefined) return patch;

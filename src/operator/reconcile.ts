@@ -131,7 +131,7 @@ export class Reconciler {
   async #settled(snapshot: Snapshot, plan: Plan): Promise<Next> {
     const isInTheWay = plan.holds.some((hold) => hold.name === 'LeaseTaken' || hold.name === 'ServiceTaken');
     if (!isInTheWay) return { kind: 'settled', recheckAtMs: plan.recheckAtMs };
-    await this.#rereadForeign(snapshot);
+    if (await this.#isForeignGone(snapshot)) return { kind: 'again' };
     const recheckAtMs = this.#options.clock.monotonicMs() + FOREIGN_RECHECK_MS;
     return { kind: 'settled', recheckAtMs: Math.min(recheckAtMs, plan.recheckAtMs ?? Infinity) };
   }
@@ -179,13 +179,17 @@ export class Reconciler {
       await readLive<Pod>(this.#options.api, POD, this.#options.caches.pods, { namespace, name });
   }
 
-  async #rereadForeign({ singleton, lease, service, headless }: Snapshot): Promise<void> {
+  /** Whether something that was in the way is no longer there; the caches then know, and nobody else tells. */
+  async #isForeignGone({ singleton, lease, service, headless }: Snapshot): Promise<boolean> {
     const { api, caches } = this.#options;
     const names = objectNames(singleton.name);
     const ref = (name: string) => ({ namespace: singleton.namespace, name });
-    if (lease?.ours === false) await readLive(api, LEASE, caches.leases, ref(names.lease));
-    if (service?.ours === false) await readLive(api, SERVICE, caches.services, ref(names.service));
-    if (headless?.ours === false) await readLive(api, SERVICE, caches.services, ref(names.headless));
+    const live = await Promise.all([
+      ...(lease?.ours === false ? [readLive(api, LEASE, caches.leases, ref(names.lease))] : []),
+      ...(service?.ours === false ? [readLive(api, SERVICE, caches.services, ref(names.service))] : []),
+      ...(headless?.ours === false ? [readLive(api, SERVICE, caches.services, ref(names.headless))] : []),
+    ]);
+    return live.includes(undefined);
   }
 }
 

@@ -113,7 +113,16 @@ describe('a Service that hands have changed is mended', () => {
       (view) => ({ spec: { ...view.spec, ports: [{ ...PORT, port: 8080, targetPort: 1 }] } }),
       { spec: { ports: SPEC.service.ports } },
     ],
-    ['its own label', () => ({ labels: {} }), { metadata: { labels: { [LABEL.name]: 'db' }, annotations: {} } }],
+    [
+      'its own labels',
+      () => ({ labels: {} }),
+      {
+        metadata: {
+          labels: { [LABEL.name]: 'db', 'endpointslice.kubernetes.io/skip-mirror': 'true' },
+          annotations: {},
+        },
+      },
+    ],
   ])('%s', (_what, change, patch) => {
     expect(drift(change)).toEqual(patch);
   });

@@ -187,10 +187,27 @@ describe('the Service', () => {
     await heals('served', { act, check: sameTerm });
     await until('the headless Service', async () => {
       const { metadata } = await world().api.get(headless());
-      expect(metadata.labels).toEqual({ [LABEL.name]: 'served' });
+      expect(metadata.labels).toMatchObject({ [LABEL.name]: 'served' });
       expect(await headlessSpec()).toMatchObject({ clusterIP: 'None', selector: { [LABEL.name]: 'served' } });
       return true;
     });
+  });
+});
+
+test('a Service whose selector was removed routes to nobody by the copy of its endpoints that Kubernetes leaves behind', async () => {
+  // Without a selector, kube-controller-manager copies the Endpoints into an EndpointSlice of their own, and never looks
+  // at that again once there is a selector (kubernetes/kubernetes#91072): it would go on routing to today's active.
+  await world().create('copied', aSpec({ replicas: 2 }));
+  const before = await healed('copied');
+  await patch(world().of('copied').service, { spec: { selector: null } });
+  await until('the selector', async () => {
+    const { service } = await world().read('copied');
+    return service.spec?.selector?.[LABEL.term] === String(before.term);
+  });
+  await world().suite.nodes.crash(before.active.metadata);
+  await world().settled('copied', ({ term, active, routed }) => {
+    expect(term).toBe(before.term + 1);
+    expect(routed).toEqual([nameOf(active)]);
   });
 });
 
