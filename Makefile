@@ -72,6 +72,10 @@ deploy: $(MODULES) ## Apply deploy/ to the cluster, with that image
 e2e: $(MODULES) ## Faults in kind, watched by clients (ARGS="--only crash,delete --repeat 10"); needs the three above
 	@scripts/kind/e2e.sh $(ARGS)
 
+.PHONY: e2e-all
+e2e-all: build ## All of these: cluster up, image, deploy, e2e, cluster down; skipped where Docker can't run
+	@scripts/kind/all.sh $(ARGS)
+
 .PHONY: kind-down
 kind-down: ## Delete the kind cluster
 	@scripts/kind/down.sh

@@ -188,7 +188,7 @@ async function bothOperatorsKilled(cluster: Cluster): Promise<Measurement> {
     avoid: [active.spec.nodeName],
     async during() {
       await Promise.all([killOperators(cluster), signalPod(nodeOf(active), active.metadata.uid, 'KILL')]);
-      await cluster.movedFromOrUnnoticed(active);
+      await cluster.movedFromOrUnnoticed(active, false);
     },
   });
 }

@@ -160,15 +160,15 @@ export class Cluster {
 
   /**
    * The same after the active's process has ended; or the kubelet started it again before it had told anybody that it
-   * had ended. Under load it does that, and then there is nothing to move for.
+   * had ended. Under load it does that, and then there is nothing to move for; nor is there when no operator was up.
    */
-  async movedFromOrUnnoticed(old: Pod): Promise<void> {
+  async movedFromOrUnnoticed(old: Pod, operatorsUp = true): Promise<void> {
     const before = restarts(old);
     const { uid, name } = old.metadata;
     await this.until(`a move away from ${name}`, async () => {
       if (await this.#hasMovedFrom(old)) return true;
       const now = (await this.pods('echo')).find(({ metadata }) => metadata.uid === uid);
-      return now !== undefined && restarts(now) > before && isReady(now) && !this.watcher.sawDown(uid);
+      return now !== undefined && restarts(now) > before && isReady(now) && !(operatorsUp && this.watcher.sawDown(uid));
     });
   }
 
