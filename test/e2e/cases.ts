@@ -216,10 +216,14 @@ async function apiServerStopped(cluster: Cluster): Promise<Measurement> {
   }
 }
 
+/** Until kube-proxy on every node knows a Service that is new; it writes its rules at most once a second. */
+const NEW_SERVICE_MS = 3_000;
+
 async function scaled(cluster: Cluster): Promise<Measurement> {
   await cluster.settled();
   await apply(singleton('scaled', 2, cluster.image));
   const active = await cluster.settled('scaled', 2);
+  await sleep(NEW_SERVICE_MS);
   const measured = await watching(cluster, {
     name: 'scaled',
     async during() {
@@ -239,6 +243,7 @@ async function deleted(cluster: Cluster): Promise<Measurement> {
   await cluster.settled();
   await apply(singleton('deleted', 2, cluster.image));
   await cluster.settled('deleted', 2);
+  await sleep(NEW_SERVICE_MS);
   const measured = await watching(cluster, { name: 'deleted', tailMs: 0, during: () => sleep(500) });
   await cluster.removeSingleton('deleted');
   const left = async () => {
@@ -261,8 +266,11 @@ const script = (name: string, ...args: string[]): string => {
 };
 
 /** All but the namespace and the custom resource: deleting that would delete every singleton, as it should. */
-async function uninstall(): Promise<void> {
-  const all = 'deployment,poddisruptionbudget,role,rolebinding';
+async function uninstall(cluster: Cluster): Promise<void> {
+  await kubectl('-n', 'singleton-system', 'delete', 'deployment', 'singleton-operator');
+  // As long as they live they use their rights.
+  await cluster.until('the operators to go', async () => (await cluster.operators()).length === 0);
+  const all = 'poddisruptionbudget,role,rolebinding';
   await kubectl('-n', 'singleton-system', 'delete', all, '--all', '--timeout=60s');
   await kubectl('-n', 'singleton-system', 'delete', 'serviceaccount', 'singleton-operator');
   await kubectl('delete', 'clusterrolebinding,clusterrole', 'singleton-operator', '--ignore-not-found');
@@ -273,8 +281,7 @@ async function reinstalled(cluster: Cluster): Promise<Measurement> {
   return staysThrough(cluster, {
     everyMs: 8,
     async during() {
-      await uninstall();
-      await cluster.until('the operators to go', async () => (await cluster.operators()).length === 0);
+      await uninstall(cluster);
       await sleep(5_000);
       script('deploy.sh');
       await cluster.settled();

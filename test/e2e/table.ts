@@ -40,8 +40,10 @@ export function checksOf(result: CaseResult): Check[] {
   const failed = sum(result, ({ fresh }) => fresh.failed);
   const strays = sum(result, ({ fresh }) => fresh.backwards + fresh.unknown);
   const overlapMs = Math.max(0, ...result.measurements.map(({ fresh }) => fresh.overlapMs));
+  const ended = check('came to its end as it should', wrong.length === 0, wrong.slice(0, 3).join('; ') || what);
+  if (result.measurements.length === 0) return [ended];
   return [
-    check('came to its end as it should', wrong.length === 0, wrong.slice(0, 3).join('; ') || what),
+    ended,
     check('no overlap, no term goes backwards', strays === 0, `${strays} answers, ${ms(overlapMs)} ms`),
     ...(bars.noFailure ? [check('no request on a new connection fails', failed === 0, describe(result))] : []),
     ...atMost('hole p50', percentile(holes(result), 0.5), bars.holeP50Ms),
