@@ -101,7 +101,7 @@ describe('an operator that is killed at any moment and started again', () => {
     await Promise.all(NAMES.map((name) => world.create(name)));
     for (let kill = 0; kill < KILLS; kill++) {
       const before = await Promise.all(NAMES.map(healed));
-      await isWorking(operator);
+      await until('the operator to lead', () => operator.log.some(({ msg }) => msg === 'working'));
       // Now and then something is being created, too.
       const isCreating = kill % 4 === 0;
       if (isCreating) await world.create(`new-${kill}`, aSpec({ replicas: 2 }));
