@@ -123,7 +123,7 @@ export const structural = (json: JsonNode, path: string): SchemaNode => {
 };
 
 const schemaOf = (schema: z.ZodType, path: string): SchemaNode =>
-  structural(z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) as JsonNode, path);
+  structural(z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }), path);
 
 /** The node at a path such as `selector.matchExpressions[]`; '' is the root itself. */
 const nodeAt = (root: SchemaNode, path: string): SchemaNode => {
