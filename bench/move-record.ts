@@ -44,6 +44,8 @@ export interface MoveRecord {
   /** Its writes for the member that comes back or replaces the old one. */
   readonly repairWrites: readonly string[];
   readonly reads: number;
+  /** What was asked from the end of the old active to the EndpointSlice, in ms since the beginning: for slow moves. */
+  readonly timeline: readonly string[];
 }
 
 const isPatchOf = (resource: string, name: string) => (request: AuditedRequest) =>
@@ -111,8 +113,16 @@ export function recordOf(
     sinceReceivedMs: move.routedMs - cause.receivedWallMs,
     serverMs: coveredMs([...reads, ...Object.values(steps).flatMap((isStep) => operators.find(isStep) ?? [])]),
     reads: reads.length,
+    timeline: [...operators, ...others].flatMap((request) => timelineOf(request, move)),
     ...writesOf(move, operators),
   };
+}
+
+function timelineOf(request: AuditedRequest, { beginMs, routedMs }: Witnessed): string[] {
+  const { receivedWallMs, answeredWallMs, user, name = '' } = request;
+  if (receivedWallMs > routedMs) return [];
+  const [from, to] = [receivedWallMs - beginMs, answeredWallMs - beginMs].map((ms) => ms.toFixed(1).padStart(7));
+  return [`${from} to ${to}  ${user.split(':').at(-1)}: ${describe(request)} ${name}`];
 }
 
 /** The time in which at least one of the requests was in the server. */

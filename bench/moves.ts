@@ -28,6 +28,10 @@ export interface MovesResult {
   /** Writes of the operator for the member that came back or was replaced: a move, on average, by kind. */
   readonly repairWrites: Readonly<Record<string, number>>;
   readonly readsPerMove: number;
+  /** The slowest of all. */
+  readonly slowest: { readonly totalMs: number; readonly timeline: readonly string[] };
+  /** Lines of the operator's log at level warn or error. */
+  readonly complaints: readonly string[];
   readonly usage: Usage;
 }
 
@@ -52,12 +56,16 @@ export async function measureMoves(
   for (const kind of CASES) {
     const name = `${kind}, ${others} others`;
     const stopMeter = world.meter(name);
+    const complaintsBefore = world.operator.complaints().length;
     const witnessed: Witnessed[] = [];
     for (let move = 1; move <= moves; move++) {
       witnessed.push(await moveOnce(world, kind));
       if (move % 50 === 0) log(`${name}: ${move} of ${moves} moves`);
     }
-    results.push(summarizeMoves(kind, others, await recordsOf(world, witnessed), stopMeter()));
+    const usage = stopMeter();
+    const complaints = world.operator.complaints().slice(complaintsBefore);
+    const records = await recordsOf(world, witnessed);
+    results.push({ kind, others, ...summarizeMoves(records), complaints, usage });
   }
   return results;
 }
@@ -128,14 +136,14 @@ const isWithin = ({ receivedWallMs, verb }: AuditedRequest, { beginMs, settledMs
   // The log has a watch when it ends; it may have begun long before.
   verb !== 'watch' && receivedWallMs >= beginMs - 1 && receivedWallMs <= settledMs;
 
-function summarizeMoves(kind: Case, others: number, records: readonly MoveRecord[], usage: Usage): MovesResult {
+type Measured = Omit<MovesResult, 'kind' | 'others' | 'complaints' | 'usage'>;
+
+function summarizeMoves(records: readonly MoveRecord[]): Measured {
   const perMove = (counts: Record<string, number>) =>
     Object.fromEntries(Object.entries(counts).map(([name, total]) => [name, total / records.length]));
   const writes = records.map(({ moveWrites }) => moveWrites.length);
   const byKind = perMove(tally(records.flatMap(({ moveWrites }) => moveWrites)));
   return {
-    kind,
-    others,
     totalMs: summarize(records.map(({ totalMs }) => totalMs)),
     sinceReceivedMs: summarize(records.map(({ sinceReceivedMs }) => sinceReceivedMs)),
     serverMs: summarize(records.map(({ serverMs }) => serverMs)),
@@ -149,6 +157,6 @@ function summarizeMoves(kind: Case, others: number, records: readonly MoveRecord
     },
     repairWrites: perMove(tally(records.flatMap(({ repairWrites }) => repairWrites))),
     readsPerMove: records.reduce((sum, { reads }) => sum + reads, 0) / records.length,
-    usage,
+    slowest: records.toSorted((a, b) => b.totalMs - a.totalMs)[0] ?? { totalMs: Number.NaN, timeline: [] },
   };
 }

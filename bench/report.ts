@@ -138,7 +138,23 @@ ${table(['case', ...MOVE_WRITES, 'mean', 'max', 'reads'], writes)}
 
 API writes for the member that comes back or is replaced, a move:
 
-${repairs.join('\n')}`;
+${repairs.join('\n')}${outliers(moves)}`;
+}
+
+/** So many times the median is no spread but an event, and its requests tell which. */
+const OUTLIER_FACTOR = 5;
+
+function outliers(moves: readonly MovesResult[]): string {
+  const slow = moves.filter(({ slowest, totalMs }) => slowest.totalMs > OUTLIER_FACTOR * totalMs.p50);
+  const complaints = moves.flatMap((result) => result.complaints);
+  return [
+    ...slow.map(({ kind, others, slowest }) => {
+      const lines = slowest.timeline.map((line) => `    ${line}`).join('\n');
+      return `\n\nThe slowest ${kind} with ${others} others, ${ms(slowest.totalMs)} ms, in ms since it began:\n\n${lines}`;
+    }),
+    `\n\nWarnings and errors in the operator's log meanwhile: ${complaints.length}.`,
+    ...complaints.slice(0, 5).map((line) => `\n    ${line}`),
+  ].join('');
 }
 
 const steadyText = ({ singletons, seconds, writes, reads, rssGrowthMb }: SteadyResult): string => `### At rest
