@@ -16,7 +16,7 @@ test('docs/failure-modes.md names proofs', () => {
 
 test.each(proofs)('"$title" is a test of $file', ({ file, title }) => {
   const source = readFileSync(inProject(file), 'utf8');
-  const titles = [...source.matchAll(/(?:test|describe)(?:\.each[^]*?\))?\(\s*(['"`])([^]*?)\1/g)].map(
+  const titles = [...source.matchAll(/(?:test|it|describe)(?:\.each[^]*?\))?\(\s*(['"`])([^]*?)\1/g)].map(
     ([, , name = '']) => name,
   );
   expect(titles.some((name) => name === title || name.startsWith(title))).toBe(true);
