@@ -33,7 +33,7 @@ const lease = (holder: string, term: number): Step => {
   return { kind: 'lease', object, deleted: false };
 };
 
-const history = (...steps: Step[]): Change[] => steps.map((step, index) => ({ ...step, version: index + 1 }) as Change);
+const history = (...steps: Step[]): Change[] => steps.map((step, index) => ({ ...step, version: index + 1 }));
 
 const BEGIN = [
   lease('', 0),
