@@ -12,19 +12,23 @@ export function eventsBetween(snapshot: Snapshot, before: Status | undefined, af
   const move = after.lastMove;
   if (move !== undefined && move.term !== before?.lastMove?.term) events.push(moveEvent(snapshot, move));
   const turned = (type: ConditionType): Verdict | undefined => transition(type, before, after);
+  const tell = (condition: ConditionType, event: Omit<EventAction, 'identity'>): void => {
+    events.push({ ...event, identity: identityOf(snapshot, condition, event) });
+  };
   const rejected = turned(CONDITION.specAccepted);
-  if (rejected?.[0] === 'False') events.push(conditionEvent(snapshot, EVENT.specRejected, 'Warning', rejected[2]));
+  if (rejected?.[0] === 'False') {
+    tell(CONDITION.specAccepted, { reason: EVENT.specRejected, type: 'Warning', message: rejected[2] });
+  }
   const paused = turned(CONDITION.paused);
-  if (paused?.[0] === 'True') events.push(conditionEvent(snapshot, EVENT.paused, 'Normal', paused[2]));
+  if (paused?.[0] === 'True') tell(CONDITION.paused, { reason: EVENT.paused, type: 'Normal', message: paused[2] });
   if (paused?.[0] === 'False' && before?.conditions !== undefined) {
-    events.push(
-      conditionEvent(snapshot, EVENT.resumed, 'Normal', 'spec.paused is false again: moves and pod changes go on'),
-    );
+    const message = 'spec.paused is false again: moves and pod changes go on';
+    tell(CONDITION.paused, { reason: EVENT.resumed, type: 'Normal', message });
   }
   const blocked = turned(CONDITION.blocked);
   if (blocked?.[0] === 'True' && after.lastMove !== undefined) {
     const reason = blocked[1] === 'UnreadyGrace' ? EVENT.failoverStarted : EVENT.moveBlocked;
-    events.push(conditionEvent(snapshot, reason, 'Warning', blocked[2]));
+    tell(CONDITION.blocked, { reason, type: 'Warning', message: blocked[2] });
   }
   return events;
 }
@@ -39,18 +43,14 @@ function transition(type: ConditionType, before: Status | undefined, after: Stat
   return [next.status === 'True' ? 'True' : 'False', next.reason ?? '', next.message ?? ''];
 }
 
-const conditionEvent = (
-  snapshot: Snapshot,
-  reason: EventAction['reason'],
-  type: EventAction['type'],
-  message: string,
-): EventAction => ({
-  // The stored status names the moment before the change: sent again after a crash, it is the same event.
-  identity: shortHash([snapshot.singleton.uid, reason, message, snapshot.singleton.resourceVersion], 10),
-  reason,
-  type,
-  message,
-});
+/**
+ * Since when the condition is what it turns away from names the turn: told again, after a crash or because somebody else
+ * wrote the object meanwhile, it is the same event.
+ */
+function identityOf({ singleton }: Snapshot, type: ConditionType, event: Omit<EventAction, 'identity'>): string {
+  const since = singleton.status?.conditions?.find((condition) => condition.type === type)?.lastTransitionTime;
+  return shortHash([singleton.uid, event.reason, event.message, singleton.generation, since], 10);
+}
 
 function moveEvent(snapshot: Snapshot, move: Move): EventAction {
   const identity = shortHash([snapshot.singleton.uid, 'move', move.term], 10);

@@ -412,9 +412,24 @@ describe('events', () => {
     expect(eventsOf(builder)).toEqual(eventsOf(builder));
   });
 
-  it('are another event when the same thing happens again', () => {
+  it('are the same event although somebody else wrote the object meanwhile', () => {
     const [first] = eventsOf(aSteadyState().paused());
     const [second] = eventsOf(aSteadyState().paused().butSingleton({ resourceVersion: '99' }));
+    expect(second?.identity).toBe(first?.identity);
+  });
+
+  it('are another event when the same thing happens again', () => {
+    const pausedAfter = (lastTransitionTime: string) => {
+      const { status } = aSteadyState().build().singleton;
+      const conditions = status?.conditions?.map((condition) => ({ ...condition, lastTransitionTime }));
+      return eventsOf(
+        aSteadyState()
+          .paused()
+          .butSingleton({ status: { ...status, conditions } }),
+      );
+    };
+    const [first] = pausedAfter('2026-01-01T00:00:00.000Z');
+    const [second] = pausedAfter('2026-01-02T00:00:00.000Z');
     expect(second?.identity).not.toBe(first?.identity);
   });
 });
