@@ -19,10 +19,13 @@ export function createLogger({ level, format, write }: LoggerOptions): Logger {
   };
   const log = pino(options, { write: (line) => write(format === 'json' ? line : pretty(line)) });
   const at =
-    (name: 'debug' | 'info' | 'warn' | 'error') =>
+    (name: 'info' | 'warn' | 'error') =>
     (message: string, fields: LogFields = {}): void =>
       log[name](fields, message);
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  const debug: Logger['debug'] = (message, fields = {}) => {
+    if (log.isLevelEnabled('debug')) log.debug(typeof fields === 'function' ? fields() : fields, message);
+  };
+  return { debug, info: at('info'), warn: at('warn'), error: at('error') };
 }
 
 /** A stack trace helps only with what nobody expected; expected errors are told by their message. */

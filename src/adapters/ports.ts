@@ -150,7 +150,8 @@ export type Random = () => number;
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {
-  debug(message: string, fields?: LogFields): void;
+  /** Fields that cost something to make are given as a function, which is called only when the line is written. */
+  debug(message: string, fields?: LogFields | (() => LogFields)): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;

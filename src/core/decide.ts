@@ -18,12 +18,12 @@ import type { LeasePlan } from './lease.ts';
 import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
-import { inOrder } from './order.ts';
+import { inOrder, isToldNow } from './order.ts';
 import { isGrant } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { planServices } from './services.ts';
 import type { Instant, Snapshot } from './snapshot.ts';
-import { report } from './status.ts';
+import { nothingToTell, report } from './status.ts';
 
 export function decide(snapshot: Snapshot, now: Instant): Plan {
   const { singleton } = snapshot;
@@ -43,13 +43,14 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
     members: members.actions,
   });
   const holds = [...(move.hold === undefined ? [] : [move.hold]), ...takenNames(snapshot)];
-  const told = report({ snapshot, need: move.need, holds, now });
   const urgent = [...lease.actions, ...move.actions];
   const other = [...services, ...members.actions];
   const isIdle = urgent.length + other.length === 0;
+  const failed = snapshot.memory.failure?.kind;
+  const told = isToldNow({ urgent, other }, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;
   return planOf({
     reason: move.need?.message ?? (isIdle ? 'in order' : 'bringing objects in order'),
-    actions: inOrder({ urgent, other, told: told.actions }, snapshot.memory.failure?.kind),
+    actions: inOrder({ urgent, other, told: told.actions }, failed),
     holds,
     recheckAtMs: earliest(move.hold?.recheckAtMs, members.recheckAtMs, isIdle ? told.recheckAtMs : undefined),
   });

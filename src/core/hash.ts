@@ -35,5 +35,29 @@ export function shortHash(value: unknown, length: number): string {
   return name;
 }
 
-/** Whether two JSON values say the same, whatever the order of their keys. */
-export const sameJson = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
+/**
+ * Whether two JSON values say the same, whatever the order of their keys; as comparing their canonical JSON would tell,
+ * without writing it: every look at a singleton compares its whole status.
+ */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (Object.is(a ?? null, b ?? null)) return true;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index]));
+  }
+  return isObject(a) && isObject(b) && sameFields(a, b);
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null;
+
+/** A field that is undefined is none; one that is null is one. */
+function sameFields(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+  let fields = 0;
+  for (const key of Object.keys(a)) {
+    if (a[key] === undefined) continue;
+    if (b[key] === undefined || !sameJson(a[key], b[key])) return false;
+    fields += 1;
+  }
+  return fields === Object.keys(b).filter((key) => b[key] !== undefined).length;
+}

@@ -3,7 +3,7 @@ import { API_VERSION, KIND, LABEL, ROLE, headlessServiceName, leaseName, service
 import type { OwnerReference, ServicePort } from '../api/objects.ts';
 import { servicePorts } from '../api/spec.ts';
 import type { Spec } from '../api/spec.ts';
-import { canonicalJson, sameJson, shortHash } from './hash.ts';
+import { sameJson, shortHash } from './hash.ts';
 import type { LabelPatch } from './plan.ts';
 import type { ServiceView, SingletonView, Snapshot } from './snapshot.ts';
 
@@ -230,7 +230,7 @@ function keepingNodePort(port: ServicePort, actual: readonly ServicePort[]): Ser
 const protocolOf = (port: ServicePort): string => port.protocol ?? 'TCP';
 
 const samePorts = (a: readonly ServicePort[], b: readonly ServicePort[]): boolean =>
-  canonicalJson(a.map(withServerDefaults)) === canonicalJson(b.map(withServerDefaults));
+  sameJson(a.map(withServerDefaults), b.map(withServerDefaults));
 
 const withServerDefaults = (port: ServicePort) => ({
   name: port.name,

@@ -11,17 +11,25 @@ export interface Work {
 }
 
 /**
- * The status tells of a state that stands, so it waits until the work is done, and a move costs one status write. Work
- * that failed may fail for long: then people are told before it is tried again. But a failover waits neither for people
- * to be told nor for other work that failed.
+ * Whether this plan tells of anything. The status tells of a state that stands, so it waits until the work is done, and a
+ * move costs one status write. Work that failed may fail for long: then people are told before it is tried again.
+ *
+ * @param failed what the last plan stopped at
+ */
+export function isToldNow({ urgent, other }: Omit<Work, 'told'>, failed: Action['kind'] | undefined): boolean {
+  if (urgent.length + other.length === 0) return true;
+  return failed !== undefined && failed !== 'emitEvent' && failed !== 'writeStatus';
+}
+
+/**
+ * A failover waits neither for people to be told nor for other work that failed.
  *
  * @param failed what the last plan stopped at
  */
 export function inOrder({ urgent, other, told }: Work, failed: Action['kind'] | undefined): readonly Action[] {
-  if (urgent.length + other.length === 0) return told;
   const work = oneWriteEach([...urgent, ...other]);
-  if (failed === undefined || failed === 'emitEvent' || failed === 'writeStatus') return work;
-  const first = URGENT.has(failed) ? [] : work.filter((action) => urgent.includes(action));
+  if (!isToldNow({ urgent, other }, failed)) return work;
+  const first = failed === undefined || URGENT.has(failed) ? [] : work.filter((action) => urgent.includes(action));
   return [...first, ...told, ...work.filter((action) => !first.includes(action))];
 }
 

@@ -24,6 +24,8 @@ export interface Report {
   readonly recheckAtMs: number | undefined;
 }
 
+export const nothingToTell: Report = { actions: [], recheckAtMs: undefined };
+
 /** The events and the one status write that are due; nothing when the status already says it all (invariant I8). */
 export function report(situation: Situation): Report {
   const { snapshot, now } = situation;
@@ -31,7 +33,7 @@ export function report(situation: Situation): Report {
   if (patienceOverAtMs > now.monotonicMs) return { actions: [], recheckAtMs: patienceOverAtMs };
   const status = nextStatus(situation);
   const { status: before, resourceVersion } = snapshot.singleton;
-  if (sameJson(status, before ?? {})) return { actions: [], recheckAtMs: undefined };
+  if (sameJson(status, before ?? {})) return nothingToTell;
   const dueAtMs = isMinorChange(before, status)
     ? (snapshot.memory.statusWrittenAtMs ?? -Infinity) + MINOR_INTERVAL_MS
     : 0;

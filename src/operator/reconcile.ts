@@ -96,7 +96,7 @@ export class Reconciler {
     // A decision that breaks the protocol is a bug of ours: better to stand still than to carry it out.
     if (violationsOf(plan, snapshot).length > 0) return { kind: 'backOff' };
     const { logger } = this.#options;
-    if (plan.actions.length > 0) logger.debug('plan', { singleton: key, plan: describePlan(plan) });
+    if (plan.actions.length > 0) logger.debug('plan', () => ({ singleton: key, plan: describePlan(plan) }));
     const onDone = (action: Action): void => this.#done(key, action, snapshot);
     const outcome = await execute(plan, snapshot.singleton, { ...this.#options, onDone });
     switch (outcome.kind) {
