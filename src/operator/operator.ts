@@ -91,6 +91,7 @@ export class Operator {
 
   /** Works, from when every cache is whole: half a cluster looks like a disaster. */
   lead(): void {
+    this.#reconciler.leads();
     this.#lead = new AbortController();
     this.#workOnceSynced(this.#lead.signal);
   }
