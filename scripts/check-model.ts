@@ -39,9 +39,10 @@ const mutant = (file: Search['file'], what: string, breaks: string, ...rules: st
 
 const SEARCHES: readonly Search[] = [
   good('protocol.pml', 'two moves, the Lease stays', ...SMALL),
+  good('protocol.pml', 'two moves between two members, the Lease is deleted', 'GRANTS=2', 'MEMBERS=2'),
   good('protocol.pml', 'one move, the Lease is deleted', 'GRANTS=1'),
   good('agent.pml', 'fence deadline 2, grace 1, drift 1'),
-  good('agent.pml', 'fence deadline 3, grace 2, drift 1', 'FENCE=3', 'GRACE=2'),
+  good('agent.pml', 'fence deadline 5, grace 2, drift 2', 'FENCE=5', 'GRACE=2', 'DRIFT=2'),
   mutant('protocol.pml', 'the old active keeps its role', 'I3', 'NO_STRIP', ...SMALL),
   mutant('protocol.pml', 'the label does not wait for the strip', 'I3', 'LABEL_BEFORE_STRIP', ...SMALL),
   mutant('protocol.pml', 'the flip comes before the label', 'hole', 'FLIP_BEFORE_LABEL', ...SMALL),
@@ -111,6 +112,8 @@ interface Outcome {
   readonly passed: boolean;
   /** Which invariant broke, or that none did; or why it can't be told. */
   readonly told: string;
+  /** To the violation. */
+  readonly steps: string;
   readonly states: string;
   readonly memoryMb: string;
   readonly seconds: string;
@@ -131,7 +134,7 @@ function perform(search: Search, directory: string): Outcome {
   const model = join(MODELS, search.file);
   const made = run('spin', [...defines, '-a', model], directory);
   const compiled = made.status === 0 ? run('gcc', [...flagsOf(search), '-o', 'pan', 'pan.c'], directory) : made;
-  const nothing = { passed: false, states: '', memoryMb: '', seconds: '', trace: '' };
+  const nothing = { passed: false, steps: '', states: '', memoryMb: '', seconds: '', trace: '' };
   if (compiled.status !== 0) return { ...nothing, told: `not compiled: ${compiled.output.trim().slice(0, 300)}` };
   const startedAtMs = performance.now();
   const { output } = run('./pan', ['-m200000', '-w24'], directory);
@@ -142,6 +145,7 @@ function perform(search: Search, directory: string): Outcome {
   return {
     passed: told === (search.breaks ?? 'none'),
     told,
+    steps: /\(at depth (\d+)\)/.exec(output)?.[1] ?? '',
     states: /(\d+) states, stored/.exec(output)?.[1] ?? '',
     memoryMb: /([\d.]+)\s+total actual memory usage/.exec(output)?.[1] ?? '',
     seconds,
@@ -185,18 +189,18 @@ function searchAll(): { passed: number; failed: number; skipped: number } {
     console.log(`skipped: ${reason}`);
     return { passed: 0, failed: 0, skipped: chosen.length };
   }
-  const rows: string[][] = [['', 'model', 'what', 'violated', 'expected', 'states', 'MB', 's']];
+  const rows: string[][] = [['', 'model', 'what', 'violated', 'expected', 'steps', 'states', 'MB', 's']];
   let passed = 0;
   const directory = mkdtempSync(join(tmpdir(), 'singleton-model-'));
   try {
     for (const search of chosen) {
       const outcome = perform(search, directory);
       if (outcome.passed) passed += 1;
-      const { told, states, memoryMb, seconds } = outcome;
+      const { told, steps, states, memoryMb, seconds } = outcome;
       const name = `${search.file.replace('.pml', '')} ${search.defines.map((define) => `-D${define}`).join(' ')}`;
       const judged = outcome.passed ? 'ok' : 'FAILED';
       const isMutant = search.breaks !== undefined;
-      rows.push([judged, name, search.what, told, search.breaks ?? 'none', states, memoryMb, seconds]);
+      rows.push([judged, name, search.what, told, search.breaks ?? 'none', steps, states, memoryMb, seconds]);
       if (!outcome.passed || (values.trace === true && isMutant)) console.log(`${name}: ${told}\n${outcome.trace}`);
     }
   } finally {

@@ -8,6 +8,10 @@
 #define GRANTS 3                   /* moves in one history, the first active not counted */
 #endif
 
+#ifndef MEMBERS
+#define MEMBERS 3                  /* 2: nothing ever moves to the third */
+#endif
+
 #define NOBODY 3                   /* members are 0, 1, 2 */
 #define FIRST_TERM 1
 #ifdef NO_JUMP
@@ -261,7 +265,7 @@ inline choose() {
   :: wish = NOBODY
   :: grants < GRANTS -> wish = 0
   :: grants < GRANTS -> wish = 1
-  :: grants < GRANTS -> wish = 2
+  :: grants < GRANTS && MEMBERS == 3 -> wish = 2
   fi
 }
 
