@@ -50,7 +50,6 @@ bit foreign;                       /* a replica without the lead has written, an
 
 byte given = FIRST_TERM;           /* the highest term ever granted */
 byte grants;
-bit lost;                          /* the Lease was deleted by hand, once */
 
 #define ROLES (api.role[0] + api.role[1] + api.role[2])
 #define CARRIES(p, t) (api.label[p] == (t))
@@ -391,7 +390,6 @@ proctype Election() {
 /* Somebody deletes the Lease, once. */
 proctype Hand() {
   d_step {
-    lost = 1;
     api.hasLease = 0; api.holder = NOBODY; api.term = 0; api.routing = 0;
     fresh[0] = fresh[0] & (ALL - LEASE); fresh[1] = fresh[1] & (ALL - LEASE)
   }
