@@ -48,6 +48,10 @@ test-unit: $(MODULES) ## Pure functions and fakes: seconds
 test-integration: build programs ## On a real control plane: minutes
 	@npm run --silent test:integration -- $(ARGS)
 
+.PHONY: model
+model: $(MODULES) ## Search the models of the protocol (docs/model) with spin: a minute
+	@npm run --silent model -- $(ARGS)
+
 .PHONY: bench
 bench: build programs ## How fast it moves, what it writes, what it needs
 	@node bench/bench.ts $(ARGS)

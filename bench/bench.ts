@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { measureCreation } from './creation.ts';
+import { measureLeaders } from './leaders.ts';
 import { measureMoves } from './moves.ts';
 import type { MovesResult } from './moves.ts';
 import { UsageError, parseOptions } from './options.ts';
@@ -43,8 +44,9 @@ async function measure(world: World, options: Options, loadBefore: readonly numb
   const creation = parts.has('creation')
     ? await measureCreation(world, options.singletons, options.rounds, log)
     : undefined;
+  const leaders = parts.has('leaders') ? await measureLeaders(world, options, log) : [];
   const operatorPeakMb = memoryMb(world.operator.pid).peak;
-  return { machine: machineOf(world, loadBefore), moves, steady, creation, operatorPeakMb };
+  return { machine: machineOf(world, loadBefore), moves, steady, creation, leaders, operatorPeakMb };
 }
 
 async function run(options: Options): Promise<void> {

@@ -31,6 +31,12 @@ export function parseMetrics(page: string): Sample[] {
 const isComplaint = (line: string): boolean =>
   /"level":"(warn|error)"/.test(line) || (line !== '' && !line.startsWith('{'));
 
+/** As the image sets them. */
+export const nodeArgs = (oldSpaceMb: number): string[] => [
+  '--max-semi-space-size=2',
+  `--max-old-space-size=${oldSpaceMb}`,
+];
+
 /**
  * Resolves when its caches are whole and it works.
  *
@@ -40,7 +46,7 @@ const isComplaint = (line: string): boolean =>
 export async function startOperator(bundle: string, kubeconfig: string, oldSpaceMb: number): Promise<OperatorProcess> {
   const processes = await superviseProcesses();
   const [metrics, health] = await freePorts(2);
-  const args = ['--max-semi-space-size=2', `--max-old-space-size=${oldSpaceMb}`, bundle, '--kubeconfig', kubeconfig];
+  const args = [...nodeArgs(oldSpaceMb), bundle, '--kubeconfig', kubeconfig];
   const addresses = ['--metrics-address', `${LOOPBACK}:${metrics}`, '--health-address', `${LOOPBACK}:${health}`];
   const handle = processes.define(process.execPath, [...args, ...addresses], 'operator');
   await handle.start();

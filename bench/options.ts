@@ -1,7 +1,7 @@
 /** The benchmark's command line. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['moves', 'steady', 'creation'] as const;
+export const PARTS = ['moves', 'steady', 'creation', 'leaders'] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {
@@ -15,6 +15,10 @@ export interface Options {
   readonly steadySeconds: number;
   /** Of the creation: singletons against StatefulSets, once each in a round. */
   readonly rounds: number;
+  /** Of the leader, of each kind. */
+  readonly losses: number;
+  /** Of those replicas. Undefined: the operator's default. */
+  readonly leaseDuration: string | undefined;
   /** The operator's bundle. Undefined: it is built first. */
   readonly operator: string | undefined;
   /** MB, of the operator's old generation. */
@@ -31,6 +35,8 @@ const HELP = `Usage: npm run bench -- [options]
   --singletons N      in the steady state, and created at once (100)
   --steady-seconds N  length of the steady state (60)
   --rounds N          rounds of the creation, singletons and StatefulSets once each (4)
+  --losses N          losses of the leader of each kind: kill, freeze, stop (30)
+  --lease-duration D  the replicas' --leader-lease-duration; default: the operator's
   --operator FILE     another bundle of the operator, to compare; default: built from this source
   --old-space-mb N    the operator's --max-old-space-size (256)
   --json FILE         write all numbers there
@@ -53,6 +59,8 @@ function parse(args: readonly string[]) {
         singletons: text,
         'steady-seconds': text,
         rounds: text,
+        losses: text,
+        'lease-duration': text,
         operator: text,
         'old-space-mb': text,
         json: text,
@@ -91,6 +99,8 @@ export function parseOptions(args: readonly string[]): Options | { readonly help
     singletons: count('singletons', values.singletons, 100),
     steadySeconds: count('steady-seconds', values['steady-seconds'], 60),
     rounds: count('rounds', values.rounds, 4),
+    losses: count('losses', values.losses, 30),
+    leaseDuration: values['lease-duration'],
     operator: values.operator,
     oldSpaceMb: count('old-space-mb', values['old-space-mb'], 256, 16),
     json: values.json,

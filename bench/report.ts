@@ -1,5 +1,6 @@
 /** The numbers as tables for people, and each bar beside what was measured. */
 import type { CreationResult } from './creation.ts';
+import type { LeadersResult } from './leaders.ts';
 import { MOVE_WRITES, PHASES } from './move-record.ts';
 import type { MovesResult } from './moves.ts';
 import type { Usage } from './resources.ts';
@@ -22,6 +23,7 @@ export interface Results {
   readonly moves: readonly MovesResult[];
   readonly steady: SteadyResult | undefined;
   readonly creation: CreationResult | undefined;
+  readonly leaders: readonly LeadersResult[];
   readonly operatorPeakMb: number;
 }
 
@@ -37,6 +39,9 @@ const MAX_P99_MS = 100;
 const MAX_WRITES = 6;
 const MAX_RATIO = 1.5;
 const MAX_RSS_MB = 150;
+/** Of a leader that crashes or freezes, and of one that is stopped. */
+const MAX_CRASH_P99_MS = 3_000;
+const MAX_STOP_P99_MS = 200;
 /** Of a minute at rest: less is the allocator's breathing. */
 const MAX_GROWTH_MB = 3;
 /** Of all requests: an operator that hammers a server which says no is refused far more often. */
@@ -50,7 +55,7 @@ const upTo = (what: string, measured: number, limit: number, unit: string, digit
   met: measured <= limit,
 });
 
-export function barsOf({ moves, steady, creation, operatorPeakMb }: Results): Bar[] {
+export function barsOf({ moves, steady, creation, leaders, operatorPeakMb }: Results): Bar[] {
   return [
     ...moves.flatMap(({ kind, others, totalMs, writes }) => [
       upTo(`${kind} → routed, ${others} others: p50`, totalMs.p50, MAX_P50_MS, 'ms'),
@@ -59,6 +64,15 @@ export function barsOf({ moves, steady, creation, operatorPeakMb }: Results): Ba
     ]),
     ...(steady === undefined ? [] : steadyBars(steady)),
     ...(creation === undefined ? [] : creationBars(creation)),
+    ...leaders.map(({ kind, worksMs }) =>
+      upTo(
+        `${kind} of the leader → another works: p99`,
+        worksMs.p99,
+        kind === 'stop' ? MAX_STOP_P99_MS : MAX_CRASH_P99_MS,
+        'ms',
+        0,
+      ),
+    ),
     { ...upTo('operator: highest RSS', operatorPeakMb, MAX_RSS_MB, 'MB', 0), met: operatorPeakMb < MAX_RSS_MB },
   ];
 }
@@ -201,6 +215,24 @@ The operator in all rounds: ${requests} requests; refused: ${counts(refusedReque
     .join('')}`;
 }
 
+function leadersText(leaders: readonly LeadersResult[]): string {
+  const rows = leaders.flatMap(({ kind, namedMs, worksMs }) =>
+    (
+      [
+        ['the Lease names another', namedMs],
+        ['that one works', worksMs],
+      ] as const
+    ).map(([what, times]) => [
+      `${kind}: ${what}`,
+      String(times.count),
+      ...[times.min, times.p50, times.p99, times.max].map((value) => value.toFixed(0)),
+    ]),
+  );
+  return `### Loss of the leading one of ${leaders[0]?.replicas} replicas, from the signal, in ms
+
+${table(['loss', 'times', 'min', 'p50', 'p99', 'max'], rows)}`;
+}
+
 function usageTable(usages: readonly Usage[]): string {
   const rows = usages.map(({ phase, seconds, rssStartMb, rssEndMb, rssMaxMb, cpu }) => [
     phase,
@@ -229,7 +261,7 @@ const machineText = ({
 };
 
 export function reportOf(results: Results): string {
-  const { machine, moves, steady, creation } = results;
+  const { machine, moves, steady, creation, leaders } = results;
   const usages = [
     ...moves.map(({ usage }) => usage),
     ...(steady === undefined ? [] : [steady.usage]),
@@ -241,7 +273,8 @@ export function reportOf(results: Results): string {
     ...(moves.length === 0 ? [] : [movesTables(moves)]),
     ...(steady === undefined ? [] : [steadyText(steady)]),
     ...(creation === undefined ? [] : [creationText(creation)]),
-    usageTable(usages),
+    ...(leaders.length === 0 ? [] : [leadersText(leaders)]),
+    ...(usages.length === 0 ? [] : [usageTable(usages)]),
     `### Bars\n\n${table(['what', 'bar', 'measured', ''], bars)}`,
   ].join('\n\n');
 }

@@ -35,6 +35,9 @@ export interface World {
   readonly api: RestClient;
   readonly nodes: HollowNodes;
   readonly operator: OperatorProcess;
+  /** For further ones. */
+  readonly operatorBundle: string;
+  readonly operatorKubeconfig: string;
   readonly clock: WallClock;
   readonly changes: Changes;
   readonly singletons: View<SingletonObject>;
@@ -80,7 +83,8 @@ export async function startWorld(options: Options): Promise<World> {
     await applyCrd(api);
     const nodes = await startHollowNodes(controlPlane.kubeconfigPath, { count: NODES, stopDelayMs: POD_STOP_MS });
     ends.push(async () => nodes.stop());
-    const operator = await startOperator(bundle, controlPlane.kubeconfigFor(OPERATOR_USER), options.oldSpaceMb);
+    const operatorKubeconfig = controlPlane.kubeconfigFor(OPERATOR_USER);
+    const operator = await startOperator(bundle, operatorKubeconfig, options.oldSpaceMb);
     ends.push(() => operator.stop());
     const clock = new WallClock();
     const changes = new Changes(clock);
@@ -89,6 +93,8 @@ export async function startWorld(options: Options): Promise<World> {
       api,
       nodes,
       operator,
+      operatorBundle: bundle,
+      operatorKubeconfig,
       clock,
       changes,
       stop,

@@ -26,16 +26,20 @@ const check = (script: string): Level => ({
   run: () => (npmRun(script) === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 }),
 });
 
-const suite = (project: string): Level => ({
-  name: `test:${project}`,
+/** @param args tell it to write a report of its counts to `file` */
+const counting = (script: string, args: (file: string) => string[]): Level => ({
+  name: script,
   run() {
-    const file = join(reports, `${project}.json`);
-    const status = npmRun(`test:${project}`, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`);
+    const file = join(reports, `${script.replace(':', '-')}.json`);
+    const status = npmRun(script, ...args(file));
     const counts = countsOf(file);
-    // A suite that ends badly without a failed test (a hook, a file that does not load) has failed all the same.
+    // What ends badly without a failed test (a hook, a file that does not load) has failed all the same.
     return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
   },
 });
+
+const suite = (project: string): Level =>
+  counting(`test:${project}`, (file) => ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]);
 
 function countsOf(file: string): Counts {
   try {
@@ -52,6 +56,7 @@ const LEVELS: readonly Level[] = [
   check('lint'),
   check('format:check'),
   suite('unit'),
+  counting('model', (file) => [`--report=${file}`]),
   suite('integration'),
 ];
 

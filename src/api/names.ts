@@ -69,5 +69,6 @@ export const EVENT = {
   specRejected: 'SpecRejected',
   paused: 'Paused',
   resumed: 'Resumed',
+  invariantViolated: 'InvariantViolated',
 } as const;
 export type EventReason = (typeof EVENT)[keyof typeof EVENT];

@@ -8,7 +8,7 @@ import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
 import { ownedMeta } from '../core/objects.ts';
 import { stagesOf } from '../core/plan.ts';
-import type { Action, Expect, Plan } from '../core/plan.ts';
+import type { Action, EventAction, Expect, Plan } from '../core/plan.ts';
 import type { MoveRecord, SingletonView } from '../core/snapshot.ts';
 import type { Cache, Caches } from './caches.ts';
 
@@ -99,7 +99,7 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
     case 'deletePod':
       return api.delete(POD, ref(action.pod), { uid: action.expect.uid });
     case 'emitEvent':
-      return emit(action, singleton, api, clock);
+      return emitEvent(action.event, singleton, { api, clock });
     case 'writeStatus': {
       const patch = {
         metadata: { resourceVersion: action.resourceVersion },
@@ -176,11 +176,10 @@ const isPlainObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Core events, which `kubectl describe` shows. The name makes one that is sent again after a crash the same one. */
-async function emit(
-  { event }: Extract<Action, { kind: 'emitEvent' }>,
-  singleton: SingletonView,
-  api: KubernetesApi,
-  clock: Clock,
+export async function emitEvent(
+  event: EventAction,
+  singleton: Pick<SingletonView, 'namespace' | 'name' | 'uid'>,
+  { api, clock }: Pick<Executor, 'api' | 'clock'>,
 ): Promise<void> {
   const at = toIso(clock.wallMs());
   const body = {

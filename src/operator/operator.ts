@@ -7,8 +7,7 @@ import type { Clock, KubernetesApi, Logger, Random, ResourceType } from '../adap
 import { LABEL } from '../api/names.ts';
 import type { KubeObject } from '../api/objects.ts';
 import { sameJson } from '../core/hash.ts';
-import type { Violation } from '../core/invariants.ts';
-import { describeAction, describePlan } from '../core/plan.ts';
+import { describeAction } from '../core/plan.ts';
 import type { Action } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { phasesOf } from '../core/status.ts';
@@ -16,8 +15,8 @@ import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import { WorkQueue } from './queue.ts';
 import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
-import type { Look } from './reconcile.ts';
 import { nodeView } from './views.ts';
+import { ViolationTeller } from './violations.ts';
 import { whileLeading } from './while-leading.ts';
 
 export interface OperatorOptions {
@@ -54,8 +53,7 @@ export class Operator {
   readonly #reconciler: Reconciler;
   /** How often in a row a key's decision was overtaken. */
   readonly #timesStale = new Map<Key, number>();
-  /** Broken invariants that were told, by singleton. */
-  readonly #violations = new Map<Key, ReadonlySet<string>>();
+  readonly #violations: ViolationTeller;
   /** Aborted when this replica may no longer write; undefined while it must not. */
   #lead: AbortController | undefined;
   #stopped = false;
@@ -71,14 +69,16 @@ export class Operator {
       work: (key) => this.#work(key),
       onDepth: (depth) => options.metrics.queueDepth.set(depth),
     });
+    const api = whileLeading(options.api, () => this.#lead?.signal);
+    this.#violations = new ViolationTeller({ ...options, api });
     this.#reconciler = new Reconciler({
-      api: whileLeading(options.api, () => this.#lead?.signal),
+      api,
       caches: this.#caches,
       clock: options.clock,
       logger: options.logger,
       onSnapshot: (_key, snapshot) => this.#measure(snapshot),
       onAction: (key, action, snapshot) => this.#acted(key, action, snapshot),
-      onViolations: (key, violations, look) => this.#tellViolations(key, violations, look),
+      onViolations: (key, violations, look) => this.#violations.seen(key, violations, look),
       onError: (reason) => options.metrics.reconcileErrors.inc({ reason }),
     });
     this.#listen();
@@ -91,6 +91,7 @@ export class Operator {
 
   /** Works, from when every cache is whole: half a cluster looks like a disaster. */
   lead(): void {
+    this.#reconciler.leads();
     this.#lead = new AbortController();
     this.#workOnceSynced(this.#lead.signal);
   }
@@ -202,7 +203,7 @@ export class Operator {
       case 'gone':
         this.#reconciler.forget(key);
         this.#timesStale.delete(key);
-        this.#violations.delete(key);
+        this.#violations.forget(key);
         this.#queue.forget(key);
         return this.#options.metrics.gone(refOf(key));
       case 'settled':
@@ -234,27 +235,6 @@ export class Operator {
       term: lease?.ours === true ? lease.term : 0,
       members: { ready, notReady: members.length - ready - terminating, terminating },
     });
-  }
-
-  /** Once for as long as it lasts. Edited labels break I2 and I3 until the next plan mends them; the rest is a bug. */
-  #tellViolations(key: Key, violations: readonly Violation[], { snapshot, plan }: Look): void {
-    const told = this.#violations.get(key);
-    if (violations.length === 0) {
-      if (told !== undefined) this.#violations.delete(key);
-      return;
-    }
-    const messages = violations.map(({ invariant, message }) => `${invariant}: ${message}`);
-    this.#violations.set(key, new Set(messages));
-    for (const [index, { invariant }] of violations.entries()) {
-      const message = messages[index] ?? '';
-      if (told?.has(message) === true) continue;
-      this.#options.metrics.invariantViolations.inc({ invariant });
-      this.#options.logger.error(`an invariant is broken: ${message}`, {
-        singleton: key,
-        snapshot,
-        plan: describePlan(plan),
-      });
-    }
   }
 
   #acted(key: Key, action: Action, snapshot: Snapshot): void {

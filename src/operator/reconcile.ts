@@ -2,6 +2,7 @@
 import { LEASE, POD, SERVICE } from '../adapters/kubernetes/resources.ts';
 import { ApiError, TransportError } from '../adapters/ports.ts';
 import type { Clock, Logger } from '../adapters/ports.ts';
+import { LABEL } from '../api/names.ts';
 import type { Pod } from '../api/objects.ts';
 import { decide } from '../core/decide.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
@@ -46,6 +47,11 @@ export interface Look {
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #recollections = new Recollections();
+  /**
+   * Singletons of which everything was read live since this replica leads, and no answer was lost since: what the caches
+   * say of them is what this replica made of them. (Watches of pods and Leases tell of one move at different times.)
+   */
+  readonly #sure = new Set<Key>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -56,9 +62,11 @@ export class Reconciler {
     await this.#findLostPods(key);
     const first = this.#look(key);
     if (first === undefined) return { kind: 'gone' };
-    if (!first.plan.actions.some(isGrant)) return this.#carryOut(key, first);
-    // A grant is decided twice: the caches may be old, so everything it rests on is read live before it.
-    await this.#readWhatTheGrantRestsOn(first);
+    const isSure = this.#sure.has(key);
+    if (!first.plan.actions.some(isSure ? isGrant : isOfMoves)) return this.#carryOut(key, first);
+    // A grant is decided twice: the caches may be old, so everything it rests on is read live before it. So is every
+    // step of a move while the caches may be a predecessor's past: its strip may be seen before its grant.
+    await (isSure ? this.#readWhatTheGrantRestsOn(first) : this.#readAll(key, first));
     const second = this.#look(key);
     if (second === undefined) return { kind: 'gone' };
     return sameGrant(first.plan, second.plan) ? this.#carryOut(key, second) : { kind: 'again' };
@@ -69,7 +77,13 @@ export class Reconciler {
     this.#recollections.update(key, { lostPods: new Set([...this.#recollections.get(key).lostPods, pod]) });
   }
 
+  /** This replica has just got the lead: others wrote until now. */
+  leads(): void {
+    this.#sure.clear();
+  }
+
   forget(key: Key): void {
+    this.#sure.delete(key);
     this.#recollections.forget(key);
   }
 
@@ -125,6 +139,8 @@ export class Reconciler {
       memory: afterAction(memory, action, instantOf(this.#options.clock)),
       ...(action.kind === 'deletePod' && { deletedUids: new Set([...deletedUids, action.expect.uid]) }),
     });
+    // The first Lease of all: nobody was granted anything before.
+    if (action.kind === 'createLease' && action.term === 0) this.#sure.add(key);
     this.#options.onAction?.(key, action, snapshot);
   }
 
@@ -140,6 +156,8 @@ export class Reconciler {
     const { logger } = this.#options;
     const message = error instanceof Error ? error.message : String(error);
     this.#options.onError?.(reasonOf(error));
+    // It may have landed, or may yet.
+    if (error instanceof TransportError) this.#sure.delete(key);
     const { spec } = snapshot.singleton;
     if (spec !== undefined && isVerdictOnTemplate(action, error)) {
       this.#recollections.remember(key, { template: { revision: templateRevision(spec), refusal: message } });
@@ -169,6 +187,26 @@ export class Reconciler {
     ]);
   }
 
+  /** Lease, Service and every pod that carries the name label or should, those included that no cache knows yet. */
+  async #readAll(key: Key, { snapshot, plan }: Look): Promise<void> {
+    const { api, caches } = this.#options;
+    const { namespace, name } = snapshot.singleton;
+    const names = objectNames(name);
+    const mark = caches.pods.mark();
+    const [{ items }] = await Promise.all([
+      api.list<Pod>(POD, { namespace, labelSelector: `${LABEL.name}=${name}` }),
+      readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
+      readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
+    ]);
+    for (const pod of items) caches.pods.acceptRead(pod, mark);
+    const listed = new Set(items.map(({ metadata }) => metadata.name));
+    const old = plan.actions.find(isGrant)?.from;
+    const known = [...snapshot.members, ...snapshot.strangers].map(({ pod }) => pod);
+    const others = new Set([...known, ...(old === undefined ? [] : [old])].filter((pod) => !listed.has(pod)));
+    await Promise.all([...others].map((pod) => readLive(api, POD, caches.pods, { namespace, name: pod })));
+    this.#sure.add(key);
+  }
+
   /** A member whose name label was taken away is invisible to the watch; read, it is seen again, and mended. */
   async #findLostPods(key: Key): Promise<void> {
     const { lostPods } = this.#recollections.get(key);
@@ -190,6 +228,31 @@ export class Reconciler {
       ...(headless?.ours === false ? [readLive(api, SERVICE, caches.services, ref(names.headless))] : []),
     ]);
     return live.includes(undefined);
+  }
+}
+
+/** Of the steps of a move, and what they rest on; a first Lease, which grants nothing, is not. */
+function isOfMoves(action: Action): boolean {
+  switch (action.kind) {
+    case 'stripRole':
+    case 'grantLease':
+    case 'labelActive':
+    case 'flipService':
+    case 'restoreLease':
+      return true;
+    case 'createLease':
+      return action.term > 0;
+    case 'createService':
+    case 'mendService':
+    case 'checkTemplate':
+    case 'createPod':
+    case 'deletePod':
+    case 'mendLabels':
+    case 'emitEvent':
+    case 'writeStatus':
+      return false;
+    default:
+      return action satisfies never;
   }
 }
 

@@ -88,7 +88,8 @@ export interface ClientRate {
 }
 
 /** Up to 1.23 both programs would also open an unprotected port on all addresses. */
-const noInsecurePort = ({ minorVersion }: Layout): string[] => (minorVersion < 23 ? ['--port=0'] : []);
+const noInsecurePort = ({ minorVersion }: Pick<Layout, 'minorVersion'>): string[] =>
+  minorVersion < 23 ? ['--port=0'] : [];
 
 const servingArgs = (layout: Layout, port: number, kubeconfig: string): string[] => [
   `--kubeconfig=${kubeconfig}`,
@@ -129,4 +130,36 @@ export const schedulerArgs = (layout: Layout, rate: ClientRate): string[] => [
   ...servingArgs(layout, layout.ports.scheduler, join(layout.directory, FILE.schedulerKubeconfig)),
   `--kube-api-qps=${rate.qps}`,
   `--kube-api-burst=${rate.burst}`,
+];
+
+export interface CandidateOptions {
+  readonly kubeconfig: string;
+  readonly port: number;
+  readonly minorVersion: number;
+  /** The Lease that it stands for. */
+  readonly lease: { readonly namespace: string; readonly name: string };
+  readonly leaseSeconds: number;
+  readonly renewDeadlineSeconds: number;
+  readonly retryMs: number;
+}
+
+/**
+ * A kube-controller-manager that stands for election as client-go does, and as leader runs one controller that finds
+ * nothing to do: for tests of the election itself. When it loses the lead it exits.
+ */
+export const candidateArgs = (options: CandidateOptions): string[] => [
+  `--kubeconfig=${options.kubeconfig}`,
+  `--authentication-kubeconfig=${options.kubeconfig}`,
+  `--authorization-kubeconfig=${options.kubeconfig}`,
+  `--bind-address=${LOOPBACK}`,
+  `--secure-port=${options.port}`,
+  ...noInsecurePort(options),
+  '--controllers=bootstrapsigner',
+  '--leader-elect=true',
+  '--leader-elect-resource-lock=leases',
+  `--leader-elect-resource-namespace=${options.lease.namespace}`,
+  `--leader-elect-resource-name=${options.lease.name}`,
+  `--leader-elect-lease-duration=${options.leaseSeconds}s`,
+  `--leader-elect-renew-deadline=${options.renewDeadlineSeconds}s`,
+  `--leader-elect-retry-period=${options.retryMs}ms`,
 ];

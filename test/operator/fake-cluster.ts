@@ -4,7 +4,7 @@
  */
 import { ENDPOINT_SLICES, objectsOf } from './resources.ts';
 import { ApiError } from '../../src/adapters/ports.ts';
-import type { KubernetesApi, ListPage, ObjectRef, ResourceType } from '../../src/adapters/ports.ts';
+import type { KubernetesApi, ListPage, ListQuery, ObjectRef, ResourceType } from '../../src/adapters/ports.ts';
 import { POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { LABEL } from '../../src/api/names.ts';
 import type { EndpointSlice, KubeObject, Pod, Service } from '../../src/api/objects.ts';
@@ -14,7 +14,7 @@ import { aSlice } from './objects.ts';
 import { recordingLogger } from '../adapters/kubernetes/support/recording-logger.ts';
 
 export interface Request {
-  readonly verb: 'get' | 'create' | 'patch' | 'delete';
+  readonly verb: 'get' | 'list' | 'create' | 'patch' | 'delete';
   readonly plural: string;
   readonly name: string;
   readonly isDryRun: boolean;
@@ -95,8 +95,12 @@ export class FakeCluster implements KubernetesApi {
     this.#put(type, { ...object, metadata: { ...object.metadata, deletionTimestamp: '2026-01-01T00:00:09Z' } });
   }
 
-  list<T extends KubeObject>(): Promise<ListPage<T>> {
-    throw new Error('the Reconciler lists nothing');
+  /** Of pods, by name label: all that the Reconciler lists. */
+  async list<T extends KubeObject>(type: ResourceType, { labelSelector = '' }: ListQuery): Promise<ListPage<T>> {
+    this.#ask({ verb: 'list', plural: type.plural, name: labelSelector, isDryRun: false });
+    const [key = '', value] = labelSelector.split('=');
+    const items = this.all<T>(type).filter(({ metadata }) => metadata.labels?.[key] === value);
+    return { items, resourceVersion: String(this.#version) };
   }
 
   watch(): Promise<void> {

@@ -5,12 +5,14 @@ import { LABEL } from '../../src/api/names.ts';
 import type { Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Action } from '../../src/core/plan.ts';
+import { createCaches } from '../../src/operator/caches.ts';
 import { Reconciler } from '../../src/operator/reconcile.ts';
 import type { Next } from '../../src/operator/reconcile.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { FakeCluster } from './fake-cluster.ts';
 import type { Request } from './fake-cluster.ts';
 import { MIDNIGHT, aSingleton } from './objects.ts';
+import { objectsOf } from './resources.ts';
 
 const KEY = 'default/db';
 const MAX_ROUNDS = 20;
@@ -278,6 +280,76 @@ describe('a failover', () => {
     expect((await stage.look()).kind).toBe('backOff');
     await stage.settle();
     expect([stage.active, stage.lease?.leaseTransitions]).toEqual([next, 2]);
+  });
+});
+
+describe('a new leader', () => {
+  /** Watches of its own, which have brought the state before the move of its predecessor, and the strip of the old active. */
+  async function withWatchesBehind(): Promise<{ stage: Stage; successor: Reconciler; old: string }> {
+    const stage = await steady();
+    const { cluster, clock, active: old } = stage;
+    const caches = createCaches(cluster.logger);
+    for (const { type, store } of objectsOf(caches)) store.replace(cluster.all(type), '0');
+    stage.setReady(old, false);
+    cluster.deliver();
+    await stage.look();
+    stage.setReady(old, true);
+    caches.pods.apply('MODIFIED', cluster.find<Pod>(POD, old) as Pod);
+    return { stage, old, successor: new Reconciler({ api: cluster, caches, clock, logger: cluster.logger }) };
+  }
+
+  const listings = (stage: Stage, from: number): number =>
+    stage.since(from).filter((text) => text.startsWith('list pods')).length;
+
+  it('that has seen the strip of the last move and not its grant labels nobody', async () => {
+    const { stage, successor, old } = await withWatchesBehind();
+    const from = stage.cluster.requests.length;
+    await successor.reconcile(KEY);
+    expect(listings(stage, from)).toBe(1);
+    expect(stage.since(from).filter((text) => text.startsWith('patch'))).toEqual([]);
+    expect(stage.active).not.toBe(old);
+    const roles = stage.cluster.all<Pod>(POD).map(({ metadata }) => metadata.labels?.[LABEL.role]);
+    expect(roles.filter((role) => role === 'active')).toHaveLength(1);
+  });
+
+  it('reads everything before its first move of a singleton, and not before the next', async () => {
+    const stage = await steady();
+    stage.reconciler.leads();
+    const listed: number[] = [];
+    while (listed.length < 2) {
+      const [from, old] = [stage.cluster.requests.length, stage.active];
+      stage.setReady(old, false);
+      stage.cluster.deliver();
+      await stage.look();
+      expect(stage.active).not.toBe(old);
+      stage.setReady(old, true);
+      await stage.settle();
+      listed.push(listings(stage, from));
+    }
+    expect(listed).toEqual([1, 0]);
+  });
+
+  it('that loses the answer to a write reads everything again before it goes on', async () => {
+    const stage = await steady();
+    const next = stage.standby;
+    stage.cluster.onRequest = failing(new RegExp(`patch pods/${next}`), new TransportError('deadline', 'no answer'));
+    stage.setReady(stage.active, false);
+    stage.cluster.deliver();
+    const from = stage.cluster.requests.length;
+    await stage.look();
+    expect(listings(stage, from)).toBe(0);
+    stage.cluster.onRequest = () => undefined;
+    await stage.look();
+    expect(listings(stage, from)).toBe(1);
+    expect(stage.selector?.[LABEL.term]).toBe('2');
+  });
+
+  it('with nothing to do reads nothing', async () => {
+    const stage = await steady();
+    stage.reconciler.leads();
+    const from = stage.cluster.requests.length;
+    await stage.settle();
+    expect(stage.cluster.requests.length).toBe(from);
   });
 });
 
