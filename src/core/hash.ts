@@ -35,5 +35,17 @@ export function shortHash(value: unknown, length: number): string {
   return name;
 }
 
-/** Whether two JSON values say the same, whatever the order of their keys. */
-export const sameJson = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
+/** Whether two JSON values say the same, whatever the order of their keys: as their canonical texts, without making them. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (!isObject(a) || !isObject(b)) return canonicalJson(a) === canonicalJson(b);
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index]));
+  }
+  const fields = Object.keys(a).filter((key) => a[key] !== undefined);
+  const others = Object.keys(b).filter((key) => b[key] !== undefined);
+  return fields.length === others.length && fields.every((key) => others.includes(key) && sameJson(a[key], b[key]));
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

@@ -34,6 +34,22 @@ describe('two values', () => {
   it('differ when a list is in another order', () => {
     expect(sameJson([1, 2], [2, 1])).toBe(false);
   });
+
+  it('are the same when their canonical texts are', () => {
+    const leaf = fc.constantFrom<unknown>(undefined, null, 0, 1, '', 'a', [], {});
+    const { value } = fc.letrec<{ value: unknown; list: unknown[]; map: object }>((tie) => ({
+      list: fc.array(tie('value'), { maxLength: 2 }),
+      map: fc.dictionary(fc.constantFrom('a', 'b', 'toString', '__proto__'), tie('value'), { maxKeys: 2 }),
+      value: fc.oneof({ depthSize: 'small' }, leaf, tie('list'), tie('map')),
+    }));
+    fc.assert(
+      fc.property(value, value, (a, b) => {
+        expect(sameJson(a, b)).toBe(canonicalJson(a) === canonicalJson(b));
+        expect(sameJson(a, structuredClone(a))).toBe(true);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
 
 describe('a short hash', () => {
