@@ -237,7 +237,7 @@ export class Operator {
   }
 
   /** Once for as long as it lasts. Edited labels break I2 and I3 until the next plan mends them; the rest is a bug. */
-  #tellViolations(key: Key, violations: readonly Violation[], { snapshot, plan }: Look): void {
+  #tellViolations(key: Key, violations: readonly Violation[], { snapshot, now, plan }: Look): void {
     const told = this.#violations.get(key);
     if (violations.length === 0) {
       if (told !== undefined) this.#violations.delete(key);
@@ -251,7 +251,9 @@ export class Operator {
       this.#options.metrics.invariantViolations.inc({ invariant });
       this.#options.logger.error(`an invariant is broken: ${message}`, {
         singleton: key,
+        // All that decided it: scripts/replay.ts makes the same plan of these two.
         snapshot,
+        now,
         plan: describePlan(plan),
       });
     }
