@@ -48,6 +48,14 @@ test-unit: $(MODULES) ## Pure functions and fakes: seconds
 test-integration: build programs ## On a real control plane: minutes
 	@npm run --silent test:integration -- $(ARGS)
 
+.PHONY: simulate
+simulate: $(MODULES) ## The operator in a simulated world, by seed (ARGS="--seeds 1..10000", ARGS="--seed 7")
+	@npm run --silent simulate -- $(ARGS)
+
+.PHONY: mutations
+mutations: $(MODULES) ## Break the code on purpose: is each mutation caught, by which checker, within how many seeds?
+	@npm run --silent mutations -- $(ARGS)
+
 .PHONY: bench
 bench: build programs ## How fast it moves, what it writes, what it needs
 	@node bench/bench.ts $(ARGS)
