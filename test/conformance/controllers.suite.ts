@@ -204,7 +204,10 @@ export function describeEndpointSlices(world: UseWorld): void {
 
     it('stay as they were when the selector is taken away', async () => {
       const of = aName('of');
-      const [service, other] = [await serviceOf(of), await serviceOf(of)];
+      // Without this label Kubernetes would add a copy of them (kubernetes/kubernetes#91072).
+      const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
+      const service = await make.service({ labels }, { selector: { [OF]: of } });
+      const other = await serviceOf(of);
       const pod = await readyPod({ [OF]: of });
       await follow(service, [[pod, true]]);
       await change(SERVICE, service, { spec: { selector: null } });
