@@ -127,7 +127,28 @@ function expressionOf(pattern: string): RegExp {
   return expression;
 }
 
+interface Check {
+  readonly text: string;
+  readonly holds: (value: unknown) => boolean;
+}
+
+/** Schemas do not change, and are asked with every write. */
+const checks = new WeakMap<SchemaNode, readonly Check[]>();
+
+function checksOf(node: SchemaNode): readonly Check[] {
+  const known = checks.get(node);
+  if (known !== undefined) return known;
+  const those = Object.entries(LIMITS)
+    .filter(([keyword]) => node[keyword] !== undefined)
+    .map(([keyword, holds]) => {
+      const limit = node[keyword] as never;
+      return { text: `breaks ${keyword} ${JSON.stringify(limit)}`, holds: (value: unknown) => holds(value, limit) };
+    });
+  checks.set(node, those);
+  return those;
+}
+
 const limitProblems = (node: SchemaNode, value: unknown): string[] =>
-  Object.entries(LIMITS)
-    .filter(([keyword, holds]) => node[keyword] !== undefined && !holds(value, node[keyword] as never))
-    .map(([keyword]) => `breaks ${keyword} ${JSON.stringify(node[keyword])}`);
+  checksOf(node)
+    .filter(({ holds }) => !holds(value))
+    .map(({ text }) => text);
