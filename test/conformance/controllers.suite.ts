@@ -193,6 +193,29 @@ export function describeEndpointSlices(world: UseWorld): void {
       ]);
     });
 
+    it.each([
+      ['Always', 'Failed'],
+      ['Never', 'Failed'],
+      ['OnFailure', 'Failed'],
+      ['OnFailure', 'Succeeded'],
+    ])(
+      'lose a pod with restartPolicy %s that has %s; before 1.21 not if it could be restarted',
+      async (policy, phase) => {
+        const of = aName('of');
+        const { api, endpointSlices, node } = world();
+        const service = await serviceOf(of, { publishNotReadyAddresses: true });
+        const spec = { nodeName: node, restartPolicy: policy };
+        const pod = await make.report(await make.pod({ labels: { [OF]: of } }, spec), true);
+        await follow(service, [[pod, true]]);
+        const status = { phase, conditions: [{ type: 'Ready', status: 'False' }] };
+        await api.mergePatch(POD, refOf(pod), { status }, { subresource: 'status' });
+        const later = await readyPod({ [OF]: of });
+        const isRestarted = policy === 'Always' || (policy === 'OnFailure' && phase === 'Failed');
+        const stays = endpointSlices.version === 'v1beta1' && isRestarted;
+        await follow(service, [...(stays ? [[pod, true] as [Pod, boolean]] : []), [later, true]]);
+      },
+    );
+
     it('lose a pod that is gone', async () => {
       const of = aName('of');
       const service = await serviceOf(of);
@@ -204,7 +227,10 @@ export function describeEndpointSlices(world: UseWorld): void {
 
     it('stay as they were when the selector is taken away', async () => {
       const of = aName('of');
-      const [service, other] = [await serviceOf(of), await serviceOf(of)];
+      // Without this label Kubernetes would add a copy of them (kubernetes/kubernetes#91072).
+      const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
+      const service = await make.service({ labels }, { selector: { [OF]: of } });
+      const other = await serviceOf(of);
       const pod = await readyPod({ [OF]: of });
       await follow(service, [[pod, true]]);
       await change(SERVICE, service, { spec: { selector: null } });

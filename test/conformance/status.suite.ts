@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { LEASE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { API_VERSION } from '../../src/api/names.ts';
 import type { KubeObject, Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
-import { Maker, aName, aSingletonSpec, errorOf, refOf, versionOf } from './world.ts';
+import { Maker, SINGLETON, aName, aSingletonSpec, errorOf, refOf, versionOf } from './world.ts';
 import type { UseWorld } from './world.ts';
 
 export function describeStatus(world: UseWorld): void {
@@ -15,7 +16,12 @@ export function describeStatus(world: UseWorld): void {
 
   describe('the status of a SingletonService', () => {
     it('is dropped when the object is created, whose generation is 1', async () => {
-      const body = { metadata: { name: aName('singleton') }, spec: aSingletonSpec(), status: { term: 7 } };
+      const body = {
+        ...SINGLETON,
+        metadata: { name: aName('singleton') },
+        spec: aSingletonSpec(),
+        status: { term: 7 },
+      };
       const created = await world().api.create<SingletonService>(SINGLETON_SERVICE, world().namespace, body);
       expect(created).not.toHaveProperty('status');
       expect(created.metadata.generation).toBe(1);
@@ -67,6 +73,13 @@ export function describeStatus(world: UseWorld): void {
         reason: 'Conflict',
         message: expect.stringContaining('singletonservices.singleton-operator.io'),
       });
+    });
+
+    it('takes no UID for a precondition: the server keeps the metadata that it has', async () => {
+      const singleton = await make.singleton();
+      const uid = '00000000-0000-4000-8000-000000000000';
+      const reported = await report(singleton, { metadata: { uid }, status: { term: 3 } });
+      expect(reported).toMatchObject({ metadata: { uid: singleton.metadata.uid }, status: { term: 3 } });
     });
 
     it('loses what the schema does not know, so that the same again is no write', async () => {
@@ -127,11 +140,20 @@ export function describeStatus(world: UseWorld): void {
     it('has to be there, and the name must not be too long', async () => {
       const { api, namespace } = world();
       const create = (name: string, rest: object) =>
-        errorOf(api.create(SINGLETON_SERVICE, namespace, { metadata: { name }, ...rest }));
+        errorOf(api.create(SINGLETON_SERVICE, namespace, { ...SINGLETON, metadata: { name }, ...rest }));
       expect(await create(aName(), {})).toMatchObject({ status: 422, reason: 'Invalid' });
       expect(await create('x'.repeat(60), { spec: aSingletonSpec() })).toMatchObject({
         status: 422,
         reason: 'Invalid',
+      });
+    });
+
+    it('without its kind is a BadRequest, unlike a built-in kind', async () => {
+      const { api, namespace } = world();
+      const body = { apiVersion: API_VERSION, metadata: { name: aName() }, spec: aSingletonSpec() };
+      expect(await errorOf(api.create(SINGLETON_SERVICE, namespace, body))).toMatchObject({
+        status: 400,
+        reason: 'BadRequest',
       });
     });
 

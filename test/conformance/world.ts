@@ -2,6 +2,7 @@
 import { onTestFinished } from 'vitest';
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { KubernetesApi, ResourceType, WatchEvent, WatchQuery } from '../../src/adapters/ports.ts';
+import { API_VERSION, KIND } from '../../src/api/names.ts';
 import type { KubeObject, Lease, ObjectMeta, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 
@@ -68,7 +69,7 @@ export class Maker {
 
   singleton(metadata: Metadata = {}, spec: object = aSingletonSpec()): Promise<SingletonService> {
     const { api, namespace } = this.#world();
-    const body = { metadata: { name: aName('singleton'), ...metadata }, spec };
+    const body = { ...SINGLETON, metadata: { name: aName('singleton'), ...metadata }, spec };
     return api.create<SingletonService>(SINGLETON_SERVICE, namespace, body);
   }
 
@@ -86,6 +87,9 @@ export const aPod = (metadata: Metadata, spec: object = {}) => ({
   metadata,
   spec: { schedulerName: 'nobody', containers: [{ name: 'app', image: 'app' }], ...spec },
 });
+
+/** What a custom resource, unlike a built-in kind, must say of itself. */
+export const SINGLETON = { apiVersion: API_VERSION, kind: KIND };
 
 export const aSingletonSpec = () => ({
   template: { spec: { containers: [{ name: 'app', image: 'app', ports: [{ containerPort: 8080 }] }] } },

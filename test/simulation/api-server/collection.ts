@@ -110,7 +110,7 @@ export class Collection {
    * @throws ApiError 410 when that version has been compacted, 400 for a bad selector
    */
   watch(query: SelectionQuery, version: number, watcher: Watcher): () => void {
-    if (version < this.#floor) throw tooOld(version, this.#floor + 1);
+    if (version < this.#floor) throw tooOld(version, this.#floor);
     watcher.seenUpTo = Math.max(version, this.#history.at(-1)?.version ?? 0);
     const { selects, remove } = this.audiences.add(query, watcher);
     for (const change of this.#since(version)) {

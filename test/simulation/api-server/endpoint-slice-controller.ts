@@ -131,14 +131,13 @@ export class EndpointSliceController {
     };
   }
 
-  /** In v1beta1 (Kubernetes 1.20) a pod that is going is no endpoint unless unready ones are published, and one that ended still is. */
-  #endpointOf({ metadata, spec, status }: Pod, service: Service): object[] {
-    if (status?.podIP === undefined || status.podIP === '') return [];
-    const isPublished = service.spec?.publishNotReadyAddresses === true;
-    const isTerminating = metadata.deletionTimestamp !== undefined;
-    const hasEnded = status.phase === 'Failed' || status.phase === 'Succeeded';
+  #endpointOf(pod: Pod, service: Service): object[] {
+    const { metadata, spec, status } = pod;
     const isOld = this.#server.endpointSlices.version === 'v1beta1';
-    if (isOld ? isTerminating && !isPublished : hasEnded) return [];
+    const isPublished = service.spec?.publishNotReadyAddresses === true;
+    if (status?.podIP === undefined || status.podIP === '') return [];
+    if (isOld ? !wasEndpoint(pod, isPublished) : hasEnded(pod)) return [];
+    const isTerminating = metadata.deletionTimestamp !== undefined;
     const isServing = status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
     const ready = isPublished || (isServing && !isTerminating);
     const { name, namespace, uid } = metadata;
@@ -151,6 +150,19 @@ export class EndpointSliceController {
       },
     ];
   }
+}
+
+const hasEnded = ({ status }: Pod): boolean => status?.phase === 'Failed' || status?.phase === 'Succeeded';
+
+/**
+ * Kubernetes 1.20: a pod that is going is no endpoint, unless unready ones are published; one that has ended still is, if
+ * it is one that is restarted.
+ */
+function wasEndpoint(pod: Pod, isPublished: boolean): boolean {
+  if (pod.metadata.deletionTimestamp !== undefined && !isPublished) return false;
+  const { restartPolicy } = pod.spec as { restartPolicy?: string };
+  if (restartPolicy === 'Never') return !hasEnded(pod);
+  return restartPolicy !== 'OnFailure' || pod.status?.phase !== 'Succeeded';
 }
 
 function keep<T>(all: ByNamespace<T>, { metadata: { namespace = '', name } }: KubeObject, object: T | undefined): void {

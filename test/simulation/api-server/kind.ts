@@ -27,8 +27,8 @@ export interface Kind {
   readonly type: ResourceType;
   /** Has `/status`; then a write without that subresource leaves the status alone. */
   readonly hasStatus?: boolean;
-  /** A write to `/status` may change metadata too (built-in kinds), or the status alone (custom resources). */
-  readonly statusWritesMetadata?: boolean;
+  /** Served by a CRD: its objects must say what they are, and a write to `/status` writes no metadata. */
+  readonly isCustom?: boolean;
   readonly countsGenerations?: boolean;
   /** Besides `metadata.name` and `metadata.namespace`. */
   readonly fields?: SelectableFields;

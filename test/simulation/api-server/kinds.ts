@@ -35,11 +35,11 @@ function singletonServiceKind(): Kind {
   return {
     type: SINGLETON_SERVICE,
     hasStatus: true,
-    statusWritesMetadata: false,
+    isCustom: true,
     countsGenerations: true,
     complete: ({ apiVersion, kind, metadata, ...rest }, before) => {
-      const spec = rest.spec === before?.spec ? rest.spec : completed(specSchema, rest.spec);
-      const status = rest.status === before?.status ? rest.status : completed(statusSchema, rest.status);
+      const spec = completed(specSchema, rest.spec, before?.spec);
+      const status = completed(statusSchema, rest.status, before?.status);
       const known = {
         apiVersion,
         kind,
@@ -52,8 +52,8 @@ function singletonServiceKind(): Kind {
     problems: (next, before) => [
       ...(before === undefined ? problemsOf(nameSchema, next.metadata.name, 'metadata.name') : []),
       ...(next.spec === undefined ? ['spec: Required value'] : []),
-      ...(next.spec === before?.spec ? [] : problemsOf(specSchema, next.spec, 'spec')),
-      ...(next.status === before?.status ? [] : problemsOf(statusSchema, next.status, 'status')),
+      ...problemsOf(specSchema, next.spec, 'spec', before?.spec),
+      ...problemsOf(statusSchema, next.status, 'status', before?.status),
     ],
   };
 }
@@ -62,7 +62,7 @@ function singletonServiceKind(): Kind {
 export const servedKinds = (endpointSlices: ResourceType): readonly Kind[] => [
   podKind(POD),
   serviceKind(SERVICE),
-  { type: NODE, hasStatus: true, statusWritesMetadata: true },
+  { type: NODE, hasStatus: true },
   { type: LEASE, problems: leaseProblems },
   { type: EVENT, problems: eventProblems },
   { type: endpointSlices, countsGenerations: true },

@@ -9,7 +9,6 @@ const FIRST_STATUS = sealed({ phase: 'Pending', qosClass: 'BestEffort' });
 export const podKind = (type: ResourceType): Kind => ({
   type,
   hasStatus: true,
-  statusWritesMetadata: true,
   fields: {
     'spec.nodeName': (pod) => text((pod as Stored).spec?.['nodeName']),
     'spec.restartPolicy': (pod) => text((pod as Stored).spec?.['restartPolicy']),

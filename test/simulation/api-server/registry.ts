@@ -27,6 +27,7 @@ export function newObject(kind: Kind, namespace: string | undefined, body: objec
   const { status, metadata: _metadata, ...rest } = body as JsonObject;
   const metadata = metadataOf(body);
   const { generateName, name = nameFrom(generateName, births) } = metadata as { generateName?: string; name?: string };
+  checkType(kind, body as JsonObject);
   checkAddress(type, namespace, metadata, name);
   const object = sealed({
     ...rest,
@@ -38,13 +39,21 @@ export function newObject(kind: Kind, namespace: string | undefined, body: objec
       namespace,
       uid: births.uid(),
       creationTimestamp: timestamp(births.wallMs()),
-      generation: kind.countsGenerations === true ? 1 : undefined,
+      // Where nobody counts them they are the client's.
+      generation: kind.countsGenerations === true ? 1 : metadata['generation'],
       ...writableMetadata(metadata),
     },
     // A node says what it is when it registers; of everything else the status comes later.
     ...(type.plural === 'nodes' && { status }),
   }) as unknown as Stored;
   return checked(kind, tidied(kind.complete?.(object, undefined, births.allocator) ?? object), undefined);
+}
+
+/** Of a built-in kind the path says enough. */
+function checkType({ type, isCustom = false }: Kind, { apiVersion, kind }: JsonObject): void {
+  const isRight = (given: unknown, wanted: string): boolean => given === wanted || (given === undefined && !isCustom);
+  if (isRight(apiVersion, apiVersionOf(type)) && isRight(kind, type.kind)) return;
+  throw badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}`);
 }
 
 const nameFrom = (generateName: string | undefined, births: Births): string =>
@@ -72,7 +81,7 @@ export function patchedObject(
   subresource: Subresource,
   allocator: Allocator,
 ): Stored {
-  checkPatchPreconditions(kind.type, before, metadataOf(patch));
+  checkPatchPreconditions(kind, before, metadataOf(patch), subresource);
   const raw = merged(before, partsThatCount(kind, patch, subresource)) as Stored;
   if (raw === before) return before;
   const next = tidied(kind.complete?.(raw, before, allocator) ?? raw);
@@ -82,12 +91,20 @@ export function patchedObject(
   return checked(kind, isCounted ? withMetadata(next, { generation: generation + 1 }) : next, before);
 }
 
-function checkPatchPreconditions(type: ResourceType, before: Stored, metadata: JsonObject): void {
+function checkPatchPreconditions(
+  { type, isCustom }: Kind,
+  before: Stored,
+  metadata: JsonObject,
+  subresource: Subresource,
+): void {
   const { name, uid, resourceVersion } = before.metadata;
   const { uid: wantedUid, resourceVersion: wantedVersion } = metadata as { uid?: string; resourceVersion?: string };
-  if (wantedVersion !== undefined && wantedVersion !== '' && wantedVersion !== resourceVersion)
+  if (wantedVersion !== undefined && wantedVersion !== '' && wantedVersion !== resourceVersion) {
     throw modified(type, name);
-  if (wantedUid !== undefined && wantedUid !== uid) throw anotherUid(type, name, wantedUid);
+  }
+  // Who writes the status of a custom resource writes no metadata, and so is not told that it is another's.
+  const ignoresUid = isCustom === true && subresource === 'status';
+  if (wantedUid !== undefined && wantedUid !== uid && !ignoresUid) throw anotherUid(type, name, wantedUid);
 }
 
 /** A write to an object leaves its status alone; one to its status leaves everything else alone. */
@@ -95,7 +112,7 @@ function partsThatCount(kind: Kind, patch: object, subresource: Subresource): Js
   const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, status, ...rest } = patch as JsonObject;
   const metadata = writableMetadata(metadataOf(patch));
   if (subresource === undefined) return { ...rest, metadata, ...(kind.hasStatus === true ? {} : { status }) };
-  return { status, ...(kind.statusWritesMetadata === true && { metadata }) };
+  return { status, ...(kind.isCustom !== true && { metadata }) };
 }
 
 function checked(kind: Kind, object: Stored, before: Stored | undefined): Stored {

@@ -6,23 +6,30 @@ import type { SchemaNode } from '../../../src/api/crd.ts';
 import { isObject, sealed } from './json.ts';
 import type { JsonObject } from './json.ts';
 
+const fieldOf = (value: unknown, key: string): unknown => (isObject(value) ? value[key] : undefined);
+
 /**
  * Drops what the schema does not know, reads null as absent, and sets defaults. Gives `value` itself when there is
  * nothing to do.
+ *
+ * @param before what was there; as far as `value` is still that, it is complete
  */
-export function completed(node: SchemaNode, value: unknown): unknown {
+export function completed(node: SchemaNode, value: unknown, before?: unknown): unknown {
   if (value === undefined || value === null) {
     return node.default === undefined ? undefined : completed(node, sealed(node.default));
   }
-  if (node['x-kubernetes-preserve-unknown-fields'] === true) return value;
+  if (value === before || node['x-kubernetes-preserve-unknown-fields'] === true) return value;
   const { items, additionalProperties, properties } = node;
   if (Array.isArray(value)) return items === undefined ? value : completedList(items, value);
   if (!isObject(value)) return value;
-  if (additionalProperties !== undefined) return completedFields(() => additionalProperties, Object.keys(value), value);
-  if (properties === undefined) return value;
-  const wanted = Object.keys(properties).filter((key) => properties[key]?.default !== undefined);
-  return completedFields((key) => properties[key], [...new Set([...Object.keys(value), ...wanted])], value);
+  if (additionalProperties !== undefined) return completedFields(() => additionalProperties, value, [], before);
+  return properties === undefined
+    ? value
+    : completedFields((key) => properties[key], value, defaultedIn(properties), before);
 }
+
+const defaultedIn = (properties: Readonly<Record<string, SchemaNode>>): string[] =>
+  Object.keys(properties).filter((key) => properties[key]?.default !== undefined);
 
 function completedList(node: SchemaNode, value: readonly unknown[]): unknown {
   const items = value.map((item) => completed(node, item));
@@ -31,22 +38,29 @@ function completedList(node: SchemaNode, value: readonly unknown[]): unknown {
 
 function completedFields(
   nodeOf: (key: string) => SchemaNode | undefined,
-  keys: readonly string[],
   value: JsonObject,
+  defaulted: readonly string[],
+  before: unknown,
 ): JsonObject {
   const result: Record<string, unknown> = {};
-  let isChanged = false;
-  for (const key of keys) {
-    const node = Object.hasOwn(value, key) || nodeOf(key)?.default !== undefined ? nodeOf(key) : undefined;
-    const field = node === undefined ? undefined : completed(node, value[key]);
-    isChanged ||= field !== value[key] || (field === undefined && Object.hasOwn(value, key));
+  const missing = defaulted.filter((key) => !Object.hasOwn(value, key));
+  let isChanged = missing.length > 0;
+  for (const key of [...Object.keys(value), ...missing]) {
+    const node = nodeOf(key);
+    const field = node === undefined ? undefined : completed(node, value[key], fieldOf(before, key));
+    isChanged ||= field !== value[key];
     if (field !== undefined) result[key] = field;
   }
   return isChanged ? Object.freeze(result) : value;
 }
 
-/** `path: what is wrong`, for each thing that is. Of formats, and of unions but int-or-string, nothing is checked. */
-export function problemsOf(node: SchemaNode, value: unknown, path: string): string[] {
+/**
+ * `path: what is wrong`, for each thing that is. Of formats, and of unions but int-or-string, nothing is checked.
+ *
+ * @param before what was there; as far as `value` is still that, nothing is wrong with it
+ */
+export function problemsOf(node: SchemaNode, value: unknown, path: string, before?: unknown): string[] {
+  if (value === before) return [];
   if (node['x-kubernetes-int-or-string'] === true) {
     return typeof value === 'string' || Number.isInteger(value)
       ? []
@@ -60,15 +74,15 @@ export function problemsOf(node: SchemaNode, value: unknown, path: string): stri
       ? found
       : [...found, ...value.flatMap((item, index) => problemsOf(items, item, `${path}[${index}]`))];
   }
-  return isObject(value) ? [...found, ...fieldProblems(node, value, path)] : found;
+  return isObject(value) ? [...found, ...fieldProblems(node, value, path, before)] : found;
 }
 
-function fieldProblems(node: SchemaNode, value: JsonObject, path: string): string[] {
+function fieldProblems(node: SchemaNode, value: JsonObject, path: string, before: unknown): string[] {
   const required = (node['required'] as readonly string[] | undefined) ?? [];
   const missing = required.filter((key) => !Object.hasOwn(value, key)).map((key) => `${path}.${key}: Required value`);
   const inside = Object.entries(value).flatMap(([key, field]) => {
     const child = node.properties?.[key] ?? node.additionalProperties;
-    return child === undefined ? [] : problemsOf(child, field, `${path}.${key}`);
+    return child === undefined ? [] : problemsOf(child, field, `${path}.${key}`, fieldOf(before, key));
   });
   return [...missing, ...inside];
 }
@@ -100,12 +114,41 @@ const LIMITS: Readonly<Record<string, Limit>> = {
   maximum: (value, limit: number) => typeof value !== 'number' || value <= limit,
   minLength: (value, limit: number) => typeof value !== 'string' || value.length >= limit,
   maxLength: (value, limit: number) => typeof value !== 'string' || value.length <= limit,
-  pattern: (value, limit: string) => typeof value !== 'string' || new RegExp(limit).test(value),
+  pattern: (value, limit: string) => typeof value !== 'string' || expressionOf(limit).test(value),
   minItems: (value, limit: number) => !Array.isArray(value) || value.length >= limit,
   maxItems: (value, limit: number) => !Array.isArray(value) || value.length <= limit,
 };
 
+const expressions = new Map<string, RegExp>();
+
+function expressionOf(pattern: string): RegExp {
+  const expression = expressions.get(pattern) ?? new RegExp(pattern);
+  expressions.set(pattern, expression);
+  return expression;
+}
+
+interface Check {
+  readonly text: string;
+  readonly holds: (value: unknown) => boolean;
+}
+
+/** Schemas do not change, and are asked with every write. */
+const checks = new WeakMap<SchemaNode, readonly Check[]>();
+
+function checksOf(node: SchemaNode): readonly Check[] {
+  const known = checks.get(node);
+  if (known !== undefined) return known;
+  const those = Object.entries(LIMITS)
+    .filter(([keyword]) => node[keyword] !== undefined)
+    .map(([keyword, holds]) => {
+      const limit = node[keyword] as never;
+      return { text: `breaks ${keyword} ${JSON.stringify(limit)}`, holds: (value: unknown) => holds(value, limit) };
+    });
+  checks.set(node, those);
+  return those;
+}
+
 const limitProblems = (node: SchemaNode, value: unknown): string[] =>
-  Object.entries(LIMITS)
-    .filter(([keyword, holds]) => node[keyword] !== undefined && !holds(value, node[keyword] as never))
-    .map(([keyword]) => `breaks ${keyword} ${JSON.stringify(node[keyword])}`);
+  checksOf(node)
+    .filter(({ holds }) => !holds(value))
+    .map(({ text }) => text);

@@ -9,7 +9,6 @@ const WITH_NODE_PORTS = ['NodePort', 'LoadBalancer'];
 export const serviceKind = (type: ResourceType): Kind => ({
   type,
   hasStatus: true,
-  statusWritesMetadata: true,
   complete,
   problems,
 });
@@ -41,9 +40,9 @@ function complete(next: Stored, before: Stored | undefined, allocator: Allocator
 
 const isEmpty = (value: unknown): boolean => isObject(value) && Object.keys(value).length === 0;
 
-/** Once given it stays, also when a patch takes it away. */
+/** Given when the Service is created, and when it stops to be another name for something. */
 const addressOf = (spec: JsonObject, before: Stored | undefined, allocator: Allocator): unknown =>
-  spec['clusterIP'] ?? before?.spec?.['clusterIP'] ?? allocator.clusterIP();
+  spec['clusterIP'] ?? (before?.spec?.['clusterIP'] === undefined ? allocator.clusterIP() : undefined);
 
 const portsBefore = (before: Stored | undefined, { port }: JsonObject): JsonObject | undefined =>
   before === undefined ? undefined : portsOf(before).find((other) => other['port'] === port);
@@ -62,11 +61,13 @@ function completedPort(
 function problems(next: Stored, before: Stored | undefined): string[] {
   const { clusterIP } = (next.spec ?? {}) as { clusterIP?: string };
   const given = before?.spec?.['clusterIP'];
+  const isTaken = given !== undefined && clusterIP === undefined && next.spec?.['type'] !== 'ExternalName';
   const isMoved = given !== undefined && clusterIP !== undefined && clusterIP !== given;
   const ports = portsOf(next);
   return [
     ...(ports.length === 0 && clusterIP !== undefined && clusterIP !== 'None' ? ['spec.ports: Required value'] : []),
-    ...(isMoved ? [`spec.clusterIP: Invalid value: "${clusterIP}": field is immutable`] : []),
+    ...(isTaken ? ['spec.clusterIPs[0]: Invalid value: []string(nil): primary clusterIP can not be unset'] : []),
+    ...(isMoved ? [`spec.clusterIPs[0]: Invalid value: []string{"${clusterIP}"}: may not change once set`] : []),
     ...ports.flatMap(({ port }, index) =>
       Number.isInteger(port) && Number(port) > 0 && Number(port) < 65_536
         ? []
