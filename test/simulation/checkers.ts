@@ -23,9 +23,9 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { controllerOf } from '../../src/operator/views.ts';
 import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
+import { isWrite } from './faulty-wire.ts';
 import type { Sent } from './faulty-wire.ts';
-import { NAMESPACE } from './manifest.ts';
-import { LEADER_LEASE } from './replica.ts';
+import { LEADER_LEASE, NAMESPACE } from './manifest.ts';
 import type { Replica } from './replica.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -122,11 +122,11 @@ export class Checkers {
     }
   }
 
-  /** When a request leaves, or would have left but for a freeze. */
-  onSent({ user, verb, namespace }: WireRequest, isLeading: boolean): void {
-    const isWrite = verb === 'create' || verb === 'patch' || verb === 'delete';
-    if (isWrite && !isLeading && namespace !== LEADER_LEASE.namespace)
-      this.#broken('leader', `${user} writes and does not lead`);
+  /** When a request leaves. True: it is to write to something else than the leader Lease. */
+  onSent(request: WireRequest, isLeading: boolean): boolean {
+    if (!isWrite(request)) return false;
+    if (!isLeading) this.#broken('leader', `${request.user} writes and does not lead`);
+    return true;
   }
 
   /** At most one replica believes that it leads, whoever is frozen left aside. */

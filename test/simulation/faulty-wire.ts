@@ -5,6 +5,7 @@
 import { ApiError, TransportError } from '../../src/adapters/ports.ts';
 import type { CallOptions, TransportFailure } from '../../src/adapters/ports.ts';
 import type { Engine } from './engine.ts';
+import { LEADER_LEASE } from './manifest.ts';
 import type { SimulatedProcess } from './process.ts';
 import type { Chance } from './random.ts';
 import type { Trace } from './trace.ts';
@@ -157,6 +158,10 @@ function refusal({ network: { faults }, chance }: Parts): ApiError | undefined {
     : new ApiError(504, 'Timeout', 'Timeout: request did not complete within the allotted time');
 }
 
+/** But for the election's. */
+export const isWrite = ({ verb, namespace }: WireRequest): boolean =>
+  (verb === 'create' || verb === 'patch' || verb === 'delete') && namespace !== LEADER_LEASE.namespace;
+
 const nameOf = ({ verb, resource, subresource, name }: WireRequest): string =>
   `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}${name === undefined ? '' : ` ${name}`}`;
 
@@ -192,7 +197,7 @@ class Call<T> {
     if (signal?.aborted === true) this.#end('aborted', 'aborted before it was sent');
     else {
       signal?.addEventListener('abort', this.#onAbort);
-      parts.process.send(() => this.#leave());
+      parts.process.send(() => this.#leave(), isWrite(request));
     }
   }
 

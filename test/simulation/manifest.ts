@@ -1,8 +1,9 @@
-/** The singleton that the simulation runs. */
+/** The singleton that the simulation runs, and where its operator keeps its own Lease. */
 import { API_VERSION, KIND } from '../../src/api/names.ts';
 
 export const NAMESPACE = 'default';
 export const SINGLETON = 'db';
+export const LEADER_LEASE = { namespace: 'operators', name: 'singleton-operator' } as const;
 
 export const manifest = (image = 'echo:1') => ({
   apiVersion: API_VERSION,

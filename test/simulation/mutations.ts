@@ -295,10 +295,10 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
-    name: 'an-older-state-wins',
-    what: 'an event that lags behind undoes what our own write brought',
+    name: 'the-deleted-come-back',
+    what: 'the answer to a write that lags behind brings a deleted object back into the cache',
     file: STORE,
-    find: '      if (isOlder(resourceVersion, stored.resourceVersion)) return;\n',
+    find: '      if (!isBack) return;\n',
     replace: '',
   },
 ];

@@ -83,6 +83,7 @@ const crashAtCall = onReplica(({ engine, chance, trace }, replica) => {
   const { name, process } = replica;
   const downMs = chance.logBetween(50, 10_000);
   const afterMs = chance.between(0, 5);
+  const onlyWrites = chance.happens(0.6);
   process?.onNextCall(() => {
     trace.note('fault', `${name} crashes ${afterMs.toFixed(1)} ms after a request`);
     engine.after(afterMs, () => {
@@ -90,8 +91,8 @@ const crashAtCall = onReplica(({ engine, chance, trace }, replica) => {
       replica.crash();
       engine.after(downMs, () => replica.start());
     });
-  });
-  return `${name} will crash at its next request, for ${seconds(downMs)}`;
+  }, onlyWrites);
+  return `${name} will crash at its next ${onlyWrites ? 'write' : 'request'}, for ${seconds(downMs)}`;
 });
 
 const stop = onReplica(({ engine, chance }, replica) => {
@@ -115,11 +116,12 @@ const freezeNow = onReplica((targets, replica) => {
 const freezeAtCall = onReplica((targets, replica) => {
   const { name, process } = replica;
   const forMs = targets.chance.logBetween(500, 30_000);
+  const onlyWrites = targets.chance.happens(0.6);
   process?.onNextCall(() => {
     targets.trace.note('fault', `${name} freezes in the middle of a request`);
     freeze(targets, replica, forMs);
-  });
-  return `${name} will freeze at its next request for ${seconds(forMs)}`;
+  }, onlyWrites);
+  return `${name} will freeze at its next ${onlyWrites ? 'write' : 'request'} for ${seconds(forMs)}`;
 });
 
 const partition = onReplica(({ engine, network, chance }, replica) => {
@@ -146,6 +148,18 @@ const outage: Fault = ({ engine, network, replicas, chance }) => {
     for (const replica of replicas) replica.reconnected();
   });
   return `the API server is down for ${seconds(forMs)}`;
+};
+
+/** Everything takes seconds for a while: answers come when they are not worth anything any more. */
+const slowness: Fault = ({ engine, network, chance }) => {
+  const { faults } = network;
+  const forMs = chance.logBetween(1_000, 10_000);
+  const slow = { ...faults, slow: chance.between(0.3, 0.9), slowMs: chance.logBetween(500, 6_000) };
+  network.faults = slow;
+  engine.after(forMs, () => {
+    if (network.faults === slow) network.faults = faults;
+  });
+  return `the network is slow for ${seconds(forMs)}`;
 };
 
 const compaction: Fault = ({ compact, replicas }) => {
@@ -383,6 +397,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [3, 'partition', partition],
   [1, 'outage', outage],
   [1, 'compaction', compaction],
+  [1.5, 'slowness', slowness],
   [6, 'crashPod', crashPod],
   [5, 'hangPod', hangPod],
   [5, 'deletePod', deletePod],
@@ -404,6 +419,19 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [1, 'changeTemplate', changeTemplate],
   [1, 'breakSpec', breakSpec],
   [0.3, 'recreate', recreate],
+];
+
+/** What people do to objects, and the operator has to put right. */
+export const EDITS: readonly Fault[] = [
+  editLabel,
+  editLabel,
+  deleteLease,
+  editLease,
+  deleteService(serviceName(SINGLETON)),
+  deleteService(headlessServiceName(SINGLETON)),
+  editService,
+  editService,
+  stranger,
 ];
 
 export class Nemesis {

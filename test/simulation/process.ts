@@ -36,7 +36,7 @@ export class SimulatedProcess {
   #inbox: Delivery[] = [];
   #outbox: (() => void)[] = [];
   /** Called in the middle of its next request: freezes it there. */
-  #onCall: (() => void) | undefined;
+  #onCall: ((isWrite: boolean) => boolean) | undefined;
 
   constructor(name: string, engine: Engine, chance: Chance, { rate, wallOffsetMs }: ClockFault) {
     this.name = name;
@@ -71,11 +71,9 @@ export class SimulatedProcess {
   }
 
   /** Lets a request leave, now or when it is woken. */
-  send(leave: () => void): void {
+  send(leave: () => void, isWrite = false): void {
     if (this.#state === 'dead') return;
-    const onCall = this.#onCall;
-    this.#onCall = undefined;
-    onCall?.();
+    if (this.#onCall?.(isWrite) === true) this.#onCall = undefined;
     if (this.#state === 'frozen') this.#outbox.push(leave);
     else leave();
   }
@@ -84,9 +82,13 @@ export class SimulatedProcess {
     if (this.#state === 'running') this.#state = 'frozen';
   }
 
-  /** Freezes it at its next request, after the decision and before anything is sent. */
-  onNextCall(run: () => void): void {
-    this.#onCall = run;
+  /** For freezing it at its next request (or write), after the decision and before anything is sent. */
+  onNextCall(run: () => void, onlyWrites: boolean): void {
+    this.#onCall = (isWrite) => {
+      if (onlyWrites && !isWrite) return false;
+      run();
+      return true;
+    };
   }
 
   forgetPlans(): void {

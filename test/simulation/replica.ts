@@ -6,11 +6,11 @@ import { Election } from '../../src/operator/election.ts';
 import { Operator } from '../../src/operator/operator.ts';
 import { FaultyWire } from './faulty-wire.ts';
 import type { Network, WireWatcher } from './faulty-wire.ts';
+import { LEADER_LEASE } from './manifest.ts';
 import { SimulatedProcess } from './process.ts';
 import { Chance } from './random.ts';
 import type { Wire } from './wire.ts';
 
-export const LEADER_LEASE = { namespace: 'operators', name: 'singleton-operator' } as const;
 export const LEADER_LEASE_MS = 3_000;
 
 const ENDPOINT_SLICES: ResourceType = {

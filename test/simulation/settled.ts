@@ -13,12 +13,14 @@ export interface Question {
   readonly cluster: Cluster;
   readonly replicas: readonly Replica[];
   readonly endpointSlices: ResourceType;
+  /** UIDs of pods that are not Ready and will not be: none of them may be the active. */
+  readonly unwell: ReadonlySet<string>;
 }
 
 /** The active's identity, or what is still wrong. */
 export type Verdict = { readonly active: string } | { readonly wrong: string };
 
-export function settledOn({ cluster, replicas, endpointSlices }: Question): Verdict {
+export function settledOn({ cluster, replicas, endpointSlices, unwell }: Question): Verdict {
   const leading = replicas.filter(({ isLeading }) => isLeading);
   if (leading.length !== 1) return wrong(`${leading.length} replicas lead`);
   const singleton = find<SingletonService>(cluster, SINGLETON_SERVICE, SINGLETON);
@@ -31,10 +33,11 @@ export function settledOn({ cluster, replicas, endpointSlices }: Question): Verd
   );
   const { replicas: wanted = 0 } = singleton.spec as { replicas?: number };
   if (members.length !== wanted) return wrong(`there are ${members.length} members, and ${wanted} are asked for`);
-  const unready = members.find((pod) => !isReady(pod));
+  const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid));
   if (unready !== undefined) return wrong(`${unready.metadata.name} is not Ready`);
   const holder = find<Lease>(cluster, LEASE, leaseName(SINGLETON))?.spec?.holderIdentity ?? '';
   const active = members.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  if (active !== undefined && !isReady(active)) return wrong(`${active.metadata.name} is the active and not Ready`);
   if (active === undefined) return wrong(`the Lease is held by ${holder === '' ? 'nobody' : holder}, no member`);
   const problem =
     wrongRouting(cluster, uid, all, active) ??

@@ -8,7 +8,9 @@ import { NO_FAULTS } from './faulty-wire.ts';
 import type { WireFaults } from './faulty-wire.ts';
 import { manifest } from './manifest.ts';
 import { Nemesis } from './nemesis.ts';
+import type { Targets } from './nemesis.ts';
 import { Chance } from './random.ts';
+import { tryOut } from './trials.ts';
 import { World } from './world.ts';
 import type { DatedViolation } from './world.ts';
 
@@ -40,6 +42,8 @@ const DEFAULT_MINUTES = 3;
 const CALM_MS = 20_000;
 /** Then everything must be in order after so long: the longest backoffs are 30 s and 60 s. */
 const SETTLE_MS = 130_000;
+/** Meanwhile some small things are tried out. */
+const TRIALS = 3;
 /** And stay so for as long. */
 const REST_MS = 60_000;
 
@@ -53,11 +57,12 @@ export async function simulate(options: RunOptions): Promise<RunResult> {
   const { faultEverySeconds = everyMs / 1_000 } = options;
   world.begin();
   world.cluster.create('user', SINGLETON_SERVICE, manifest());
-  const nemesis = quiet ? undefined : nemesisOf(world, seed, faultEverySeconds * 1_000);
+  const targets = targetsOf(world, new Chance(seed, 'nemesis'));
+  const nemesis = quiet ? undefined : new Nemesis(targets, faultEverySeconds * 1_000);
   nemesis?.start();
   await world.run(minutes * 60_000);
   nemesis?.stop();
-  if (!world.engine.isStopped && !quiet) await comeToRest(world);
+  if (!world.engine.isStopped && !quiet) await comeToRest(world, targets);
   const { violation, trace, engine } = world;
   return {
     seed,
@@ -69,18 +74,20 @@ export async function simulate(options: RunOptions): Promise<RunResult> {
   };
 }
 
-async function comeToRest(world: World): Promise<void> {
+async function comeToRest(world: World, targets: Targets): Promise<void> {
   world.heal();
   await world.run(CALM_MS);
+  await world.settle(SETTLE_MS);
+  // The counts in the status may be written a moment later.
+  await world.run(2_000);
+  await tryOut(world, targets, TRIALS);
   const active = await world.settle(SETTLE_MS);
   if (active !== undefined) await world.rest(active, REST_MS);
 }
 
-function nemesisOf(world: World, seed: number, everyMs: number): Nemesis {
+function targetsOf(world: World, chance: Chance): Targets {
   const { engine, cluster, network, kubelets, replicas, trace } = world;
-  const compact = (): void => world.server.compact();
-  const chance = new Chance(seed, 'nemesis');
-  return new Nemesis({ engine, cluster, network, kubelets, replicas, trace, chance, compact }, everyMs);
+  return { engine, cluster, network, kubelets, replicas, trace, chance, compact: () => world.server.compact() };
 }
 
 /** From a quiet network to a bad one. */

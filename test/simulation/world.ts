@@ -13,14 +13,15 @@ import { Engine } from './engine.ts';
 import { NO_FAULTS } from './faulty-wire.ts';
 import type { Network, WireFaults } from './faulty-wire.ts';
 import { Kubelets } from './kubelets.ts';
-import { NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
 import { wallMsAt } from './process.ts';
 import { Chance } from './random.ts';
-import { LEADER_LEASE, Replica } from './replica.ts';
+import { Replica } from './replica.ts';
 import { settledOn } from './settled.ts';
 import type { Verdict } from './settled.ts';
 import { createSimulatedApi } from './simulated-api.ts';
 import { Trace } from './trace.ts';
+import type { WireRequest } from './wire.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -50,6 +51,8 @@ export class World {
   #violation: DatedViolation | undefined;
   /** Nothing is to be done: whatever an operator writes now is too much (I8). */
   isAtRest = false;
+  /** See settled.ts. */
+  readonly unwell = new Set<string>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -111,8 +114,8 @@ export class World {
   }
 
   get verdict(): Verdict {
-    const { cluster, replicas } = this;
-    return settledOn({ cluster, replicas, endpointSlices: this.server.endpointSlices });
+    const { cluster, replicas, unwell } = this;
+    return settledOn({ cluster, replicas, unwell, endpointSlices: this.server.endpointSlices });
   }
 
   run(forMs: number): Promise<void> {
@@ -169,7 +172,8 @@ export class World {
       watcher: {
         onSent: (request) => {
           const { epoch = 0, isLeading = false } = this.replicas[index] ?? {};
-          this.#checkers.onSent(request, isLeading);
+          const isWrite = this.#checkers.onSent(request, isLeading);
+          if (isWrite && this.isAtRest) this.#writesAtRest(request);
           return { atMs: this.engine.nowMs, epoch };
         },
         onArrival: (request, sent) => this.#checkers.onArrival(request, sent),
@@ -198,12 +202,15 @@ export class World {
     if (namespace === LEADER_LEASE.namespace) return;
     const isOperators = user.startsWith('operator-');
     this.trace.note(user, `${verb} ${type.plural} ${name} ${after === undefined ? 'gone' : `-> ${summary(after)}`}`);
-    if (this.isAtRest && isOperators)
-      this.violated({ checker: 'I8', message: `${user} writes at rest: ${verb} ${type.plural} ${name}` });
     this.#checkers.onWrite(write);
     this.kubelets.onWrite(write);
     this.#controllers.wake();
     if (isOperators) this.#options.onOperatorsWrite?.(write);
+  }
+
+  /** Asked for, even if it changes nothing. */
+  #writesAtRest({ user, verb, resource, name = '' }: WireRequest): void {
+    this.violated({ checker: 'I8', message: `${user} writes at rest: ${verb} ${resource} ${name}` });
   }
 
   #onLog({ name }: Replica, level: string, message: string, fields: LogFields): void {
@@ -211,7 +218,7 @@ export class World {
     this.trace.note(name, `${level}: ${message}`);
     if (level !== 'error') return;
     // Edited labels break I2 and I3, and are told of; whether an operator broke them is for the checkers to say.
-    if (/an invariant is broken: I[23]: /.test(message)) return;
+    if (/an invariant is broken: I[23]: .*(selects|have the role)/.test(message)) return;
     const { plan, cause, error } = fields;
     const detail = error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(plan ?? cause ?? '');
     this.violated({ checker: message.includes('invariant') ? 'assertion' : 'error', message: `${message} ${detail}` });
