@@ -51,6 +51,13 @@ test-integration: build programs ## On a real control plane: minutes
 .PHONY: model
 model: $(MODULES) ## Search the models of the protocol (docs/model) with spin: a minute
 	@npm run --silent model -- $(ARGS)
+.PHONY: simulate
+simulate: $(MODULES) ## The operator in a simulated world, by seed (ARGS="--seeds 1..10000", ARGS="--seed 7")
+	@npm run --silent simulate -- $(ARGS)
+
+.PHONY: mutations
+mutations: $(MODULES) ## Break the code on purpose: is each mutation caught, by which checker, within how many seeds?
+	@npm run --silent mutations -- $(ARGS)
 
 .PHONY: bench
 bench: build programs ## How fast it moves, what it writes, what it needs

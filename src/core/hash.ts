@@ -56,7 +56,7 @@ function sameFields(a: Readonly<Record<string, unknown>>, b: Readonly<Record<str
   let fields = 0;
   for (const key of Object.keys(a)) {
     if (a[key] === undefined) continue;
-    if (b[key] === undefined || !sameJson(a[key], b[key])) return false;
+    if (!Object.hasOwn(b, key) || b[key] === undefined || !sameJson(a[key], b[key])) return false;
     fields += 1;
   }
   return fields === Object.keys(b).filter((key) => b[key] !== undefined).length;

@@ -84,6 +84,36 @@ export interface Plan {
 export const isGrant = (action: Action): action is Extract<Action, { kind: 'grantLease' }> =>
   action.kind === 'grantLease';
 
+/**
+ * Whether the action takes the Lease at its word: who is the active, under which term. Its own precondition says nothing
+ * of the Lease, so one that is decided from an old Lease would be carried out, and bring back a former active.
+ */
+export function restsOnLease({ kind }: Action): boolean {
+  switch (kind) {
+    case 'grantLease':
+    case 'stripRole':
+    case 'labelActive':
+    case 'flipService':
+    case 'createService':
+    case 'deletePod':
+      return true;
+    case 'createLease':
+    case 'restoreLease':
+    case 'mendService':
+    case 'checkTemplate':
+    case 'createPod':
+    case 'mendLabels':
+    case 'emitEvent':
+    case 'writeStatus':
+      return false;
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Whether it writes down who is the active by what else bears witness of it: Service, labels and status. */
+export const restsOnWitnesses = ({ kind }: Action): boolean => kind === 'createLease' || kind === 'restoreLease';
+
 /** A plan that is refused is refused so often at most, before it is known to be. */
 const MAX_AT_ONCE = 8;
 

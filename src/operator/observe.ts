@@ -34,7 +34,7 @@ export function observe(key: Key, caches: Caches, recollection: Recollection): O
   });
   const parsed = parsedSpecOf(object);
   const snapshot: Snapshot = {
-    singleton: singletonView(object, parsed, specInForce(parsed, recollection, lease !== undefined)),
+    singleton: singletonView(object, parsed, specInForce(object, parsed, recollection, lease !== undefined)),
     members,
     strangers: pods.filter((pod) => controllerOf(pod)?.uid !== uid).map(strangerView),
     lease: lease === undefined ? undefined : leaseView(lease, uid),
@@ -82,11 +82,19 @@ function singletonView(object: SingletonService, parsed: ParsedSpec, spec: Spec 
 
 /**
  * A spec that breaks a rule changes nothing of what runs, and a failover goes on working: under the last accepted spec
- * or, after a restart that forgot it, under defaults that keep every slot.
+ * or, after a restart that forgot it, under defaults that keep every slot. But whoever pauses means it, whatever else is
+ * wrong.
  */
-function specInForce(parsed: ParsedSpec, { accepted }: Recollection, hasRunBefore: boolean): Spec | undefined {
+function specInForce(
+  { spec: asWritten }: SingletonService,
+  parsed: ParsedSpec,
+  { accepted }: Recollection,
+  hasRunBefore: boolean,
+): Spec | undefined {
   if (parsed.ok) return parsed.spec;
-  return accepted ?? (hasRunBefore ? SPEC_OF_LAST_RESORT : undefined);
+  const spec = accepted ?? (hasRunBefore ? SPEC_OF_LAST_RESORT : undefined);
+  const isPaused = (asWritten as { paused?: unknown } | undefined)?.paused === true;
+  return spec === undefined || !isPaused ? spec : { ...spec, paused: true };
 }
 
 const SPEC_OF_LAST_RESORT: Spec | undefined = (() => {

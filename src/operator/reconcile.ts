@@ -1,5 +1,5 @@
 /** One look at one singleton: observe → decide → execute. */
-import { LEASE, POD, SERVICE } from '../adapters/kubernetes/resources.ts';
+import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
 import { ApiError, TransportError } from '../adapters/ports.ts';
 import type { Clock, Logger } from '../adapters/ports.ts';
 import { LABEL } from '../api/names.ts';
@@ -8,7 +8,7 @@ import { decide } from '../core/decide.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
 import { violationsIn, violationsOf } from '../core/invariants.ts';
 import type { Violation } from '../core/invariants.ts';
-import { describeAction, describePlan, isGrant, sameGrant } from '../core/plan.ts';
+import { describeAction, describePlan, isGrant, restsOnLease, restsOnWitnesses, sameGrant } from '../core/plan.ts';
 import type { Action, Plan } from '../core/plan.ts';
 import type { Instant, Snapshot } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
@@ -41,6 +41,7 @@ export interface ReconcilerOptions extends Omit<Executor, 'onDone'> {
 
 export interface Look {
   readonly snapshot: Snapshot;
+  readonly now: Instant;
   readonly plan: Plan;
 }
 
@@ -62,14 +63,10 @@ export class Reconciler {
     await this.#findLostPods(key);
     const first = this.#look(key);
     if (first === undefined) return { kind: 'gone' };
-    const isSure = this.#sure.has(key);
-    if (!first.plan.actions.some(isSure ? isGrant : isOfMoves)) return this.#carryOut(key, first);
-    // A grant is decided twice: the caches may be old, so everything it rests on is read live before it. So is every
-    // step of a move while the caches may be a predecessor's past: its strip may be seen before its grant.
-    await (isSure ? this.#readWhatTheGrantRestsOn(first) : this.#readAll(key, first));
-    const second = this.#look(key);
-    if (second === undefined) return { kind: 'gone' };
-    return sameGrant(first.plan, second.plan) ? this.#carryOut(key, second) : { kind: 'again' };
+    // A move is decided twice: the caches may be old, so everything it rests on is read live before it.
+    const last = await this.#lookLive(key, first);
+    if (last === undefined) return { kind: 'gone' };
+    return sameGrant(first.plan, last.plan) ? this.#carryOut(key, last) : { kind: 'again' };
   }
 
   /** A pod left the watch's selection without being deleted. */
@@ -101,7 +98,7 @@ export class Reconciler {
       deletedUids: new Set([...recollection.deletedUids].filter((uid) => uids.has(uid))),
     });
     this.#options.onSnapshot?.(key, snapshot);
-    const look = { snapshot, plan: decide(snapshot, now) };
+    const look = { snapshot, now, plan: decide(snapshot, now) };
     this.#options.onViolations?.(key, [...violationsIn(snapshot), ...violationsOf(look.plan, snapshot)], look);
     return look;
   }
@@ -175,36 +172,59 @@ export class Reconciler {
     return { kind: 'backOff', ...backoffFor(error) };
   }
 
-  async #readWhatTheGrantRestsOn({ snapshot, plan }: Look): Promise<void> {
-    const grant = plan.actions.find(isGrant);
-    if (grant === undefined) return;
+  /** Reads and decides until all that the decision rests on has been read. What is read may name more. */
+  async #lookLive(key: Key, first: Look): Promise<Look | undefined> {
     const { api, caches } = this.#options;
-    const ref = (name: string) => ({ namespace: snapshot.singleton.namespace, name });
-    const pods = [grant.to.pod, ...(grant.from === undefined ? [] : [grant.from])];
-    await Promise.all([
-      readLive(api, LEASE, caches.leases, ref(grant.lease)),
-      ...pods.map((pod) => readLive(api, POD, caches.pods, ref(pod))),
-    ]);
+    const { namespace, name } = first.snapshot.singleton;
+    const names = objectNames(name);
+    const read = {
+      // It may have been paused, or scaled, and the watch may not have told yet.
+      singleton: () => readLive(api, SINGLETON_SERVICE, caches.singletons, { namespace, name }),
+      lease: () => readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
+      service: () => readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
+      pod: (pod: string) => readLive(api, POD, caches.pods, { namespace, name: pod }),
+    };
+    const done = new Set<string>();
+    let look: Look | undefined = first;
+    if (!this.#sure.has(key) && restsOn(first).objects.length > 0) {
+      for (const what of await this.#readAll(key, first)) done.add(what);
+      look = this.#look(key);
+    }
+    while (look !== undefined) {
+      const { objects, pods } = restsOn(look);
+      const missing = [...objects, ...pods.map((pod) => `pod ${pod}`)].filter((what) => !done.has(what));
+      if (missing.length === 0) return look;
+      await Promise.all([
+        ...objects.filter((object) => !done.has(object)).map((object) => read[object]()),
+        ...pods.filter((pod) => !done.has(`pod ${pod}`)).map((pod) => read.pod(pod)),
+      ]);
+      for (const what of missing) done.add(what);
+      look = this.#look(key);
+    }
+    return undefined;
   }
 
-  /** Lease, Service and every pod that carries the name label or should, those included that no cache knows yet. */
-  async #readAll(key: Key, { snapshot, plan }: Look): Promise<void> {
+  /** All there is of the singleton, with pods that no cache knows yet. Returns what was read, as `#lookLive` names it. */
+  async #readAll(key: Key, { snapshot, plan }: Look): Promise<string[]> {
     const { api, caches } = this.#options;
     const { namespace, name } = snapshot.singleton;
     const names = objectNames(name);
     const mark = caches.pods.mark();
     const [{ items }] = await Promise.all([
       api.list<Pod>(POD, { namespace, labelSelector: `${LABEL.name}=${name}` }),
+      readLive(api, SINGLETON_SERVICE, caches.singletons, { namespace, name }),
       readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
       readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
     ]);
     for (const pod of items) caches.pods.acceptRead(pod, mark);
     const listed = new Set(items.map(({ metadata }) => metadata.name));
-    const old = plan.actions.find(isGrant)?.from;
     const known = [...snapshot.members, ...snapshot.strangers].map(({ pod }) => pod);
-    const others = new Set([...known, ...(old === undefined ? [] : [old])].filter((pod) => !listed.has(pod)));
-    await Promise.all([...others].map((pod) => readLive(api, POD, caches.pods, { namespace, name: pod })));
+    const others = [...new Set([...known, plan.actions.find(isGrant)?.from])].filter(
+      (pod) => pod !== undefined && !listed.has(pod),
+    ) as string[];
+    await Promise.all(others.map((pod) => readLive(api, POD, caches.pods, { namespace, name: pod })));
     this.#sure.add(key);
+    return ['singleton', 'lease', 'service', ...[...listed, ...others].map((pod) => `pod ${pod}`)];
   }
 
   /** A member whose name label was taken away is invisible to the watch; read, it is seen again, and mended. */
@@ -231,29 +251,30 @@ export class Reconciler {
   }
 }
 
-/** Of the steps of a move, and what they rest on; a first Lease, which grants nothing, is not. */
-function isOfMoves(action: Action): boolean {
-  switch (action.kind) {
-    case 'stripRole':
-    case 'grantLease':
-    case 'labelActive':
-    case 'flipService':
-    case 'restoreLease':
-      return true;
-    case 'createLease':
-      return action.term > 0;
-    case 'createService':
-    case 'mendService':
-    case 'checkTemplate':
-    case 'createPod':
-    case 'deletePod':
-    case 'mendLabels':
-    case 'emitEvent':
-    case 'writeStatus':
-      return false;
-    default:
-      return action satisfies never;
+interface Rests {
+  readonly objects: readonly ('singleton' | 'lease' | 'service')[];
+  readonly pods: readonly string[];
+}
+
+/** What must not be old for the plan to be right; nothing, when each of its actions has a precondition that says it all. */
+function restsOn({ snapshot, plan: { actions } }: Look): Rests {
+  const { lease, members, singleton } = snapshot;
+  if (actions.some(restsOnWitnesses)) {
+    const pods = new Set([...members.map(({ pod }) => pod), singleton.status?.active?.pod]);
+    return { objects: ['singleton', 'lease', 'service'], pods: known(pods) };
   }
+  if (!actions.some(restsOnLease)) return { objects: [], pods: [] };
+  const grant = actions.find(isGrant);
+  const pods = grant === undefined ? [lease?.move?.from, podOf(lease?.holder)] : [grant.from, grant.to.pod];
+  return { objects: ['singleton', 'lease'], pods: known(new Set(pods)) };
+}
+
+const known = (pods: ReadonlySet<string | undefined>): string[] => [...pods].filter((pod) => pod !== undefined);
+
+/** Undefined for a holder that can't be a pod's name: the server would refuse to look for it. */
+function podOf(holder = ''): string | undefined {
+  const pod = holder.split('_')[0] ?? '';
+  return /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(pod) ? pod : undefined;
 }
 
 const instantOf = (clock: Clock): Instant => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() });

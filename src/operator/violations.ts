@@ -44,11 +44,12 @@ export class ViolationTeller {
     this.#told.delete(key);
   }
 
-  #tell(key: Key, violation: Violation, { snapshot, plan }: Look): void {
+  #tell(key: Key, violation: Violation, { snapshot, now, plan }: Look): void {
     const { logger, metrics } = this.#options;
     metrics.invariantViolations.inc({ invariant: violation.invariant });
     const message = `an invariant is broken: ${sentence(violation)}`;
-    logger.error(message, { singleton: key, snapshot, plan: describePlan(plan) });
+    // Snapshot and time are all that decided it: scripts/replay.ts makes the same plan of these two.
+    logger.error(message, { singleton: key, snapshot, now, plan: describePlan(plan) });
     // Not awaited: telling must not hold up mending.
     void this.#emit(key, violation, snapshot.singleton);
   }

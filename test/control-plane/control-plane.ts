@@ -46,6 +46,8 @@ export interface ControlPlane {
   readonly kubeconfigPath: string;
   /** `https://127.0.0.1:<port>` */
   readonly server: string;
+  /** `http://127.0.0.1:<port>`: with it the history can be compacted, which a real API server does every 5 minutes. */
+  readonly etcdServer: string;
   /** PEM. */
   readonly ca: string;
   /** By user name: `admin`, and those of the options. */
@@ -217,6 +219,7 @@ async function startIn(
     ...programs,
     kubeconfigPath: writeKubeconfig(FILE.adminKubeconfig, accounts.tokenOf(ADMIN.name)),
     server,
+    etcdServer: `http://${LOOPBACK}:${layout.ports.etcd}`,
     ca,
     tokens: accounts.tokens,
     auditLogPath: join(directory, FILE.auditLog),

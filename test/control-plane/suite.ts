@@ -25,6 +25,7 @@ export interface SharedControlPlane {
   /** Of the admin. */
   readonly kubeconfigPath: string;
   readonly server: string;
+  readonly etcdServer: string;
   readonly ca: string;
   readonly tokens: Readonly<Record<string, string>>;
   readonly auditLogPath: string;
@@ -40,9 +41,18 @@ declare module 'vitest' {
 }
 
 export const share = (controlPlane: ControlPlane): SharedControlPlane => {
-  const { kubeconfigPath, server, ca, tokens, auditLogPath, binaries } = controlPlane;
+  const { kubeconfigPath, server, etcdServer, ca, tokens, auditLogPath, binaries } = controlPlane;
   const { path, minorVersion } = binaries;
-  return { kubeconfigPath, server, ca, tokens: { ...tokens }, auditLogPath, kubectlPath: path.kubectl, minorVersion };
+  return {
+    kubeconfigPath,
+    server,
+    etcdServer,
+    ca,
+    tokens: { ...tokens },
+    auditLogPath,
+    kubectlPath: path.kubectl,
+    minorVersion,
+  };
 };
 
 export interface Suite {

@@ -98,6 +98,13 @@ describe('the spec in force', () => {
     expect(singleton).toMatchObject({ spec: { replicas: 3 }, problems: [{ path: 'spec.replicas' }] });
   });
 
+  it('is paused when the newest says so, whatever else is wrong with it', () => {
+    const paused = (caches: Caches): void =>
+      caches.singletons.apply('MODIFIED', aSingleton({ replicas: 99, paused: true }, { resourceVersion: '2' }));
+    const { singleton } = seen(paused, { accepted: aSpec({ replicas: 3 }) });
+    expect(singleton.spec).toMatchObject({ replicas: 3, paused: true });
+  });
+
   it('is none when none was ever accepted', () => {
     expect(seen(broken).singleton.spec).toBeUndefined();
   });

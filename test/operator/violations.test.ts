@@ -15,6 +15,7 @@ const twoSelected: Violation = { invariant: 'I2', message: 'the Service selects 
 const twoActive: Violation = { invariant: 'I3', message: 'db-0-a and db-1-a have the role active' };
 const look = {
   snapshot: aSteadyState().build(),
+  now: { monotonicMs: 0, wallMs: 0 },
   plan: { actions: [], reason: 'in order', holds: [], recheckAtMs: undefined },
 };
 

@@ -31,8 +31,9 @@ export const objectKey = (object: KubeObject): ObjectKey => keyOf(object.metadat
 export function compareVersions(a: string, b: string): number | undefined {
   if (a === b) return 0;
   if (!/^\d+$/.test(a) || !/^\d+$/.test(b)) return undefined;
-  const left = BigInt(a);
-  const right = BigInt(b);
+  // Digits that a double holds exactly: all but those of a server from the far future.
+  const isShort = a.length <= 15 && b.length <= 15;
+  const [left, right] = isShort ? [Number(a), Number(b)] : [BigInt(a), BigInt(b)];
   if (left === right) return 0;
   return left < right ? -1 : 1;
 }

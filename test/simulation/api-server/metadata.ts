@@ -1,0 +1,68 @@
+/** What the API server does with `metadata`, whatever the kind. */
+import { isObject, sealed, withFields } from './json.ts';
+import type { JsonObject } from './json.ts';
+import type { Stored } from './kind.ts';
+
+/** Those that a client may write; the others are the server's, and ignored. */
+const WRITABLE = ['labels', 'annotations', 'ownerReferences', 'finalizers'];
+
+const isEmpty = (value: unknown): boolean =>
+  Array.isArray(value) ? value.length === 0 : isObject(value) && Object.keys(value).length === 0;
+
+export const metadataOf = (body: object): JsonObject => {
+  const { metadata } = body as { metadata?: unknown };
+  return isObject(metadata) ? metadata : {};
+};
+
+/** The part of a patch's or a new object's metadata that counts. */
+export const writableMetadata = (metadata: JsonObject): JsonObject =>
+  Object.fromEntries(
+    WRITABLE.filter((field) => metadata[field] !== undefined).map((field) => [field, metadata[field]]),
+  );
+
+/** Empty maps and lists are left out of JSON. */
+export function tidied(object: Stored): Stored {
+  const metadata = object.metadata as unknown as JsonObject;
+  const empty = WRITABLE.filter((field) => isEmpty(metadata[field]));
+  if (empty.length === 0) return object;
+  return withFields(object, {
+    metadata: withFields(metadata, Object.fromEntries(empty.map((key) => [key, undefined]))),
+  });
+}
+
+export const withMetadata = (object: Stored, fields: JsonObject): Stored =>
+  Object.freeze({ ...object, metadata: Object.freeze({ ...object.metadata, ...sealed(fields) }) });
+
+const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+
+/** `metadata.labels: Invalid value: "x y": …`; only of what differs from `before`. */
+export function metadataProblems({ metadata }: Stored, before: Stored | undefined): string[] {
+  const { name, labels = {}, ownerReferences = [] } = metadata;
+  return [
+    ...(before !== undefined || NAME.test(name)
+      ? []
+      : [
+          `metadata.name: Invalid value: "${name}": a DNS-1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'`,
+        ]),
+    ...(labels === before?.metadata.labels ? [] : labelProblems(labels)),
+    ...ownerReferences.flatMap(({ uid }, index) =>
+      uid === '' ? [`metadata.ownerReferences[${index}].uid: Invalid value: "": uid must not be empty`] : [],
+    ),
+  ];
+}
+
+const labelProblems = (labels: Readonly<Record<string, string>>): string[] =>
+  Object.entries(labels).flatMap(([key, value]) => [
+    ...(LABEL_KEY.test(key)
+      ? []
+      : [
+          `metadata.labels: Invalid value: "${key}": name part must consist of alphanumeric characters, '-', '_' or '.'`,
+        ]),
+    ...(LABEL_VALUE.test(value)
+      ? []
+      : [
+          `metadata.labels: Invalid value: "${value}": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'`,
+        ]),
+  ]);

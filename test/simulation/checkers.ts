@@ -1,0 +1,415 @@
+/**
+ * What must be true, asked of the true state after every write, by somebody who knows everything and changes nothing.
+ *
+ * People may edit what they like: an invariant is broken by an operator only if its own write broke it. So of each label
+ * and selector it is remembered what an operator wrote last, and what somebody else made of it does not count here; that
+ * it is put right again is asked for at the end of a run (see settled.ts).
+ */
+import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import {
+  ANNOTATION,
+  API_VERSION,
+  KIND,
+  LABEL,
+  ROLE,
+  holderIdentity,
+  leaseName,
+  serviceName,
+} from '../../src/api/names.ts';
+import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
+import type { SingletonService } from '../../src/api/types.ts';
+import { recordGrant } from '../../src/core/invariants.ts';
+import type { Grants } from '../../src/core/invariants.ts';
+import { controllerOf } from '../../src/operator/views.ts';
+import type { Cluster, Write } from './cluster.ts';
+import type { Engine } from './engine.ts';
+import { isWrite } from './faulty-wire.ts';
+import type { Sent } from './faulty-wire.ts';
+import { LEADER_LEASE, NAMESPACE } from './manifest.ts';
+import type { Replica } from './replica.ts';
+import type { WireRequest } from './wire.ts';
+
+export interface Violation {
+  readonly checker:
+    | 'I1'
+    | 'I2'
+    | 'I3'
+    | 'I5'
+    | 'I6'
+    | 'I7'
+    | 'I8'
+    | 'leader'
+    | 'routing'
+    | 'foreign'
+    | 'assertion'
+    | 'error';
+  readonly message: string;
+}
+
+/** Which of an operator's lives sent a request, and whether it led then. */
+export interface Author {
+  readonly name: string;
+  readonly epoch: number;
+}
+
+export interface CheckersOptions {
+  readonly engine: Engine;
+  readonly cluster: Cluster;
+  readonly replicas: readonly Replica[];
+  readonly onViolation: (violation: Violation) => void;
+}
+
+interface Authored {
+  role: string | undefined;
+  term: string | undefined;
+}
+
+interface Watched {
+  grants: Grants;
+  highest: number;
+  pausedSinceMs: number | undefined;
+  /** The highest term that the Service was flipped to. */
+  flippedTo: number;
+  /** Which lead the last write came from that was sent by a replica that had lost it. */
+  staleUnder: string | undefined;
+}
+
+/** How far the term of a lost Lease jumps, as the protocol says. */
+const GAP = 1_000;
+
+/** Between a look at whether the singleton is paused and the grant, when the operator is not held up. */
+const PAUSE_SEEN_WITHIN_MS = 1_000;
+
+export class Checkers {
+  readonly #options: CheckersOptions;
+  readonly #authored = new Map<string, Authored>();
+  readonly #selectors = new Map<string, string>();
+  readonly #watched = new Map<string, Watched>();
+  /** By author: when the API server answered it whether the singleton is paused; the last first. */
+  readonly #askedAtMs = new Map<string, number[]>();
+  /** Since when the request that is being served was on its way, and from whom. */
+  #serving: { readonly author: Author | undefined; readonly sentAtMs: number } | undefined;
+
+  constructor(options: CheckersOptions) {
+    this.#options = options;
+  }
+
+  onArrival(request: WireRequest, { atMs, epoch }: Sent): void {
+    const author = { name: request.user, epoch };
+    this.#serving = { author, sentAtMs: atMs };
+    if (request.verb === 'get' && request.resource === SINGLETON_SERVICE.plural)
+      this.#askedAtMs.set(
+        author.name,
+        [this.#options.engine.nowMs, ...(this.#askedAtMs.get(author.name) ?? [])].slice(0, 8),
+      );
+  }
+
+  /** Called within the write, whoever's it is. */
+  onWrite(write: Write): void {
+    const author = this.#serving?.author?.name === write.user ? this.#serving.author : undefined;
+    const sentAtMs = this.#serving?.sentAtMs ?? 0;
+    switch (write.type) {
+      case SINGLETON_SERVICE:
+        return this.#onSingleton(write, author);
+      case LEASE:
+        return author && this.#onLease(write, author, sentAtMs);
+      case POD:
+        return this.#onPod(write, author);
+      case SERVICE:
+        return this.#onService(write, author);
+      default:
+        return undefined;
+    }
+  }
+
+  /** When a request leaves. True: it is to write to something else than the leader Lease. */
+  onSent(request: WireRequest, isLeading: boolean): boolean {
+    if (!isWrite(request)) return false;
+    if (!isLeading) this.#broken('leader', `${request.user} writes and does not lead`);
+    return true;
+  }
+
+  /** At most one replica believes that it leads, whoever is frozen left aside. */
+  onLead(): void {
+    const leading = this.#options.replicas.filter(
+      ({ isLeading, process }) => isLeading && process?.isAlive === true && !process.isFrozen,
+    );
+    if (leading.length > 1) this.#broken('leader', `${leading.map(({ name }) => name).join(' and ')} lead`);
+  }
+
+  // --- I1, I5 -----------------------------------------------------------------------------------------------------------
+
+  #onLease({ before, after }: Write, author: Author, sentAtMs: number): void {
+    const old: Lease | undefined = before;
+    const lease: Lease | undefined = after;
+    const meta = (lease ?? old)?.metadata;
+    if (lease === undefined || meta === undefined || meta.namespace === LEADER_LEASE.namespace) return;
+    const singleton = this.#ownerOf(lease);
+    if (singleton === undefined || meta.name !== leaseName(singleton.metadata.name)) return this.#foreign(old, author);
+    const watched = this.#of(singleton);
+    const holder = lease.spec?.holderIdentity ?? '';
+    const term = lease.spec?.leaseTransitions ?? 0;
+    if (old === undefined) this.#forgetUnwitnessed(singleton, watched);
+    const isNew = !watched.grants.has(term);
+    if (isNew && term > 0 && term <= watched.highest)
+      this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
+    if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, sentAtMs, term });
+    if (holder === '') return;
+    const { grants, violations } = recordGrant(watched.grants, {
+      kind: 'createLease',
+      lease: lease.metadata.name,
+      holder,
+      term,
+      move: undefined,
+    });
+    for (const { message } of violations) this.#broken('I1', message);
+    watched.grants = grants;
+    watched.highest = Math.max(watched.highest, term);
+  }
+
+  /**
+   * Everything that bore witness of the last terms was taken away before the status told of them: the Lease more than
+   * once, the Service and the pods. Then nobody can know of them.
+   */
+  #forgetUnwitnessed(singleton: SingletonService, watched: Watched): void {
+    const known = this.#highestWitness(singleton);
+    const limit = known === 0 ? 0 : known + GAP;
+    if (limit > watched.highest) return;
+    watched.grants = new Map([...watched.grants].filter(([term]) => term < limit));
+    watched.highest = Math.max(0, ...watched.grants.keys());
+    watched.flippedTo = Math.min(watched.flippedTo, watched.highest);
+  }
+
+  /** By status, selector and labels. */
+  #highestWitness(singleton: SingletonService): number {
+    const { name, namespace } = singleton.metadata;
+    const service = this.#options.cluster.get<Service>(SERVICE, serviceName(name), namespace);
+    return Math.max(
+      singleton.status?.term ?? 0,
+      ...[service?.spec?.selector?.[LABEL.term], ...this.#membersOf(singleton).map(termLabel)].map((text) =>
+        Number(text ?? 0),
+      ),
+    );
+  }
+
+  /** A grant to somebody new, not a Lease that is put right. */
+  #judgePause(
+    singleton: SingletonService,
+    { pausedSinceMs }: Watched,
+    { author, sentAtMs, term }: { author: Author; sentAtMs: number; term: number },
+  ): void {
+    if (pausedSinceMs === undefined) return;
+    const knewAtMs = this.#askedAtMs
+      .get(author.name)
+      ?.find((atMs) => atMs <= sentAtMs && sentAtMs - atMs < 10 * PAUSE_SEEN_WITHIN_MS);
+    if (pausedSinceMs < (knewAtMs ?? sentAtMs - PAUSE_SEEN_WITHIN_MS))
+      this.#broken(
+        'I5',
+        `${author.name} granted term ${term} of ${singleton.metadata.name}, paused since ${pausedSinceMs.toFixed(0)}`,
+      );
+  }
+
+  #onSingleton({ before, after }: Write, author: Author | undefined): void {
+    if (after === undefined) {
+      if (before !== undefined) this.#watched.delete(before.metadata.uid);
+      return;
+    }
+    const [told = 0, tells = 0] = [before, after].map(termTold);
+    if (author !== undefined && tells < told)
+      this.#broken('I1', `the status tells of term ${tells}, and told of ${told}, by ${author.name}`);
+    const watched = this.#of(after);
+    const isPaused = (after as SingletonService & { spec?: { paused?: boolean } }).spec?.paused === true;
+    if (!isPaused) watched.pausedSinceMs = undefined;
+    else watched.pausedSinceMs ??= this.#options.engine.nowMs;
+  }
+
+  // --- I2, I3, I7 -------------------------------------------------------------------------------------------------------
+
+  #onPod({ before, after }: Write, author: Author | undefined): void {
+    const old: Pod | undefined = before;
+    const pod: Pod | undefined = after;
+    if (author !== undefined) this.#onOperatorsPod(old, pod, author);
+    else if (pod === undefined && old !== undefined) this.#authored.delete(old.metadata.uid);
+  }
+
+  #onOperatorsPod(old: Pod | undefined, pod: Pod | undefined, author: Author): void {
+    const any = pod ?? old;
+    const singleton = any && this.#ownerOf(any);
+    if (any === undefined) return;
+    if (singleton === undefined) {
+      const onlyTaken = [LABEL.role, LABEL.term].every((key) => pod !== undefined && takenOrSame(old, pod, key));
+      if (!onlyTaken) this.#foreign(old, author);
+      return;
+    }
+    const isStale = !this.#leads(author);
+    if (isStale) this.#of(singleton).staleUnder = this.#lead;
+    const wasMarked = old?.metadata.deletionTimestamp !== undefined;
+    const isDeleted = pod === undefined || (pod.metadata.deletionTimestamp !== undefined && !wasMarked);
+    if (isDeleted && old !== undefined) this.#judgeDeletion(old, singleton, author, isStale);
+    if (pod === undefined) return void this.#authored.delete(any.metadata.uid);
+    this.#noteAuthored(old, pod);
+    this.#judgeTerm(old, pod, singleton, author);
+    const wasActive = old?.metadata.labels?.[LABEL.role] === ROLE.active;
+    if (!wasActive && pod.metadata.labels?.[LABEL.role] === ROLE.active) this.#judgeRoles(singleton, author, isStale);
+    this.#judgeRouting(singleton, author);
+  }
+
+  #noteAuthored(old: Pod | undefined, pod: Pod): void {
+    const labels = pod.metadata.labels ?? {};
+    const authored = this.#authored.get(pod.metadata.uid) ?? { role: undefined, term: undefined };
+    if (old === undefined || old.metadata.labels?.[LABEL.role] !== labels[LABEL.role])
+      authored.role = labels[LABEL.role];
+    if (old === undefined || old.metadata.labels?.[LABEL.term] !== labels[LABEL.term])
+      authored.term = labels[LABEL.term];
+    this.#authored.set(pod.metadata.uid, authored);
+  }
+
+  /** I1 again: the term on a pod is the token its workload gets. */
+  #judgeTerm(old: Pod | undefined, pod: Pod, singleton: SingletonService, author: Author): void {
+    const label = pod.metadata.labels?.[LABEL.term];
+    if (label === undefined || label === old?.metadata.labels?.[LABEL.term]) return;
+    const owner = this.#of(singleton).grants.get(Number(label));
+    const { name, uid } = pod.metadata;
+    if (owner !== holderIdentity(name, uid) && !this.#isRestored(pod, singleton, Number(label)))
+      this.#broken('I1', `${author.name} gave ${name} the label of term ${label}, which is ${owner ?? 'nobody'}'s`);
+  }
+
+  /** A Lease was lost, and rebuilt around whoever was routed, by a term that somebody may have forged. */
+  #isRestored({ metadata }: Pod, singleton: SingletonService, term: number): boolean {
+    const name = leaseName(singleton.metadata.name);
+    const lease = this.#options.cluster.get<Lease>(LEASE, name, metadata.namespace);
+    const isHolder = lease?.spec?.holderIdentity === holderIdentity(metadata.name, metadata.uid);
+    return isHolder && lease?.metadata.annotations?.[ANNOTATION.move]?.includes(`"routingTerm":${term}`) === true;
+  }
+
+  #judgeDeletion(pod: Pod, singleton: SingletonService, author: Author, isStale: boolean): void {
+    const { name, uid, namespace } = pod.metadata;
+    const lease = this.#options.cluster.get<Lease>(LEASE, leaseName(singleton.metadata.name), namespace);
+    const isHolder = lease?.spec?.holderIdentity === holderIdentity(name, uid);
+    const isRouted = this.#routed(singleton).includes(name) && isHolder;
+    if (isRouted || (isHolder && !isStale))
+      this.#broken(
+        'I7',
+        `${author.name} deleted ${name} while it is the active${isStale ? ' (and does not lead)' : ''}`,
+      );
+  }
+
+  #judgeRoles(singleton: SingletonService, author: Author, isStale: boolean): void {
+    const active = this.#membersOf(singleton).filter(
+      ({ metadata }) =>
+        metadata.labels?.[LABEL.role] === ROLE.active && this.#authored.get(metadata.uid)?.role === ROLE.active,
+    );
+    if (active.length <= 1 || isStale || this.#of(singleton).staleUnder === this.#lead) return;
+    this.#broken('I3', `${active.map(({ metadata }) => metadata.name).join(' and ')} are active, by ${author.name}`);
+  }
+
+  #onService({ before, after }: Write, author: Author | undefined): void {
+    const old: Service | undefined = before;
+    const service: Service | undefined = after;
+    if (author === undefined || service === undefined) return;
+    const singleton = this.#ownerOf(service);
+    if (singleton === undefined) return this.#foreign(old, author);
+    if (service.metadata.name !== serviceName(singleton.metadata.name)) return;
+    this.#judgeFlip(old, service, singleton, author);
+    const selector = JSON.stringify(service.spec?.selector);
+    if (old === undefined || JSON.stringify(old.spec?.selector) !== selector)
+      this.#selectors.set(service.metadata.uid, selector);
+    this.#judgeRouting(singleton, author);
+  }
+
+  /** Traffic never goes back to a term that was left. */
+  #judgeFlip(old: Service | undefined, service: Service, singleton: SingletonService, { name }: Author): void {
+    const label = service.spec?.selector?.[LABEL.term];
+    if (label === undefined || label === old?.spec?.selector?.[LABEL.term]) return;
+    const watched = this.#of(singleton);
+    const term = Number(label);
+    const lease = this.#options.cluster.get<Lease>(LEASE, leaseName(singleton.metadata.name), NAMESPACE);
+    const isRestored = lease?.metadata.annotations?.[ANNOTATION.move]?.includes(`"routingTerm":${term}`) === true;
+    if (term !== 0 && term < watched.flippedTo && !isRestored)
+      this.#broken('routing', `${name} flipped the Service to term ${term}, after term ${watched.flippedTo}`);
+    watched.flippedTo = Math.max(watched.flippedTo, watched.grants.has(term) ? term : 0);
+  }
+
+  #judgeRouting(singleton: SingletonService, author: Author): void {
+    const routed = this.#routed(singleton);
+    if (routed.length > 1) this.#broken('I2', `the Service selects ${routed.join(' and ')}, by ${author.name}`);
+  }
+
+  /** Pods that the Service selects, as far as selector and term are an operator's work. */
+  #routed({ metadata }: SingletonService): string[] {
+    const service = this.#options.cluster.get<Service>(SERVICE, serviceName(metadata.name), metadata.namespace);
+    if (service === undefined || controllerOf(service)?.uid !== metadata.uid) return [];
+    const { selector } = service.spec ?? {};
+    if (JSON.stringify(selector) !== this.#selectors.get(service.metadata.uid)) return [];
+    const wanted = Object.entries(selector ?? {});
+    return this.#options.cluster
+      .list<Pod>(POD)
+      .filter(({ metadata: { namespace, labels, uid } }) => {
+        if (namespace !== metadata.namespace || !wanted.every(([key, value]) => labels?.[key] === value)) return false;
+        return this.#authored.get(uid)?.term === labels?.[LABEL.term];
+      })
+      .map((pod) => pod.metadata.name);
+  }
+
+  // --- who --------------------------------------------------------------------------------------------------------------
+
+  /** The lead that counts: who holds the leader Lease in truth, and the how-manieth time. */
+  get #lead(): string {
+    const { name, namespace } = LEADER_LEASE;
+    const holder = this.#options.cluster.get<Lease>(LEASE, name, namespace)?.spec?.holderIdentity ?? '';
+    return `${holder}/${this.#options.replicas.find((replica) => replica.name === holder)?.epoch ?? 0}`;
+  }
+
+  #leads({ name, epoch }: Author): boolean {
+    return this.#lead === `${name}/${epoch}`;
+  }
+
+  #foreign(object: KubeObject | undefined, { name }: Author): void {
+    // What our own SingletonService left behind when it was deleted is not foreign, only garbage.
+    if (object === undefined || controllerOf(object)?.kind === KIND) return;
+    this.#broken('foreign', `${name} wrote to ${object.metadata.name}, which is not its singleton's`);
+  }
+
+  #ownerOf(object: KubeObject): SingletonService | undefined {
+    const owner = controllerOf(object);
+    if (owner?.kind !== KIND || owner.apiVersion !== API_VERSION) return undefined;
+    const { cluster } = this.#options;
+    const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, owner.name, object.metadata.namespace);
+    return singleton?.metadata.uid === owner.uid ? singleton : undefined;
+  }
+
+  #membersOf({ metadata }: SingletonService): Pod[] {
+    return this.#options.cluster.list<Pod>(POD).filter((pod) => controllerOf(pod)?.uid === metadata.uid);
+  }
+
+  #of({ metadata: { uid } }: KubeObject): Watched {
+    let watched = this.#watched.get(uid);
+    if (watched === undefined) {
+      watched = { grants: new Map(), highest: 0, pausedSinceMs: undefined, flippedTo: 0, staleUnder: undefined };
+      this.#watched.set(uid, watched);
+    }
+    return watched;
+  }
+
+  #broken(checker: Violation['checker'], message: string): void {
+    this.#options.onViolation({ checker, message });
+  }
+}
+
+/** The Lease names somebody else than its record did: a move. */
+function isGrantOf(old: Lease, lease: Lease): boolean {
+  const holder = lease.spec?.holderIdentity ?? '';
+  const term = lease.spec?.leaseTransitions ?? 0;
+  const before = old.spec?.holderIdentity ?? '';
+  const record = Object.values(old.metadata.annotations ?? {}).join(' ');
+  return holder !== '' && holder !== before && term > (old.spec?.leaseTransitions ?? 0) && !record.includes(holder);
+}
+
+const termTold = (singleton: SingletonService | undefined): number => singleton?.status?.term ?? 0;
+
+const termLabel = ({ metadata }: Pod): string | undefined => metadata.labels?.[LABEL.term];
+
+const takenOrSame = (old: Pod | undefined, pod: Pod, key: string): boolean => {
+  const value = pod.metadata.labels?.[key];
+  return value === undefined || value === old?.metadata.labels?.[key];
+};

@@ -1,0 +1,52 @@
+/** kube-controller-manager: its garbage collector and its EndpointSlices, each a while behind. */
+import type { SimulatedApiServer } from './api-server/server.ts';
+import { EndpointSliceController } from './api-server/endpoint-slice-controller.ts';
+import { GarbageCollector } from './api-server/garbage-collector.ts';
+import type { Engine } from './engine.ts';
+import type { Chance } from './random.ts';
+
+interface Controller {
+  readonly isIdle: boolean;
+  step(): boolean;
+}
+
+export interface ControllersOptions {
+  readonly engine: Engine;
+  readonly server: SimulatedApiServer;
+  readonly chance: Chance;
+}
+
+/** The longest they are behind. */
+const MAX_LAG_MS = { slices: 3_000, garbage: 5_000 };
+
+export class Controllers {
+  readonly #options: ControllersOptions;
+  readonly #parts: { readonly controller: Controller; readonly maxLagMs: number; isDue: boolean }[];
+
+  constructor(options: ControllersOptions) {
+    const { server, chance } = options;
+    this.#options = options;
+    const part = (controller: Controller, maxMs: number) => ({
+      controller,
+      maxLagMs: chance.logBetween(5, maxMs),
+      isDue: false,
+    });
+    this.#parts = [
+      part(new EndpointSliceController(server), MAX_LAG_MS.slices),
+      part(new GarbageCollector(server), MAX_LAG_MS.garbage),
+    ];
+  }
+
+  /** After each write: they have learned of it, and will come to it. */
+  wake(): void {
+    for (const part of this.#parts) {
+      if (part.isDue || part.controller.isIdle) continue;
+      part.isDue = true;
+      this.#options.engine.after(this.#options.chance.logBetween(1, part.maxLagMs), () => {
+        part.isDue = false;
+        part.controller.step();
+        this.wake();
+      });
+    }
+  }
+}

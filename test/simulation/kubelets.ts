@@ -1,0 +1,286 @@
+/**
+ * Scheduler and kubelets without machines. They work from levels: what the API server says of a pod is compared with what
+ * is the case in it, a while after either changed.
+ */
+import { NODE, POD } from '../../src/adapters/kubernetes/resources.ts';
+import type { ContainerState, Node, Pod } from '../../src/api/objects.ts';
+import type { Cluster, Write } from './cluster.ts';
+import type { Engine } from './engine.ts';
+import { wallMsAt } from './process.ts';
+import type { Chance } from './random.ts';
+import type { Trace } from './trace.ts';
+
+const KUBELET = 'kubelet';
+const SCHEDULER = 'scheduler';
+
+/** What is the case in a pod, whatever the API server has been told. */
+interface Inside {
+  readonly uid: string;
+  node: string | undefined;
+  phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+  reason: string | undefined;
+  /** Undefined: its containers run. */
+  exitCode: number | undefined;
+  lastExitCode: number | undefined;
+  restarts: number;
+  isUp: boolean;
+  isHung: boolean;
+  isEvicting: boolean;
+  stopping: 'no' | 'stopping' | 'stopped';
+  isSyncDue: boolean;
+}
+
+export interface KubeletTimes {
+  readonly lagMs: { readonly min: number; readonly max: number };
+  readonly startMs: { readonly min: number; readonly max: number };
+  readonly stopMs: { readonly min: number; readonly max: number };
+}
+
+export interface Ground {
+  readonly engine: Engine;
+  readonly cluster: Cluster;
+  readonly chance: Chance;
+  readonly trace: Trace;
+}
+
+export class Kubelets {
+  readonly #ground: Ground;
+  readonly #times: KubeletTimes;
+  readonly #inside = new Map<string, Inside>();
+  readonly #lostNodes = new Set<string>();
+
+  constructor(ground: Ground, times: KubeletTimes) {
+    this.#ground = ground;
+    this.#times = times;
+  }
+
+  onWrite({ type, after, before }: Write): void {
+    if (type !== POD) return;
+    if (after !== undefined) this.#syncSoon(after);
+    else if (before !== undefined) this.#inside.delete(before.metadata.uid);
+  }
+
+  // --- what befalls pods ------------------------------------------------------------------------------------------------
+
+  /** Its containers end, and start again after a while. */
+  crash(pod: Pod, exitCode: number, downMs: number): void {
+    const inside = this.#inside.get(pod.metadata.uid);
+    if (inside === undefined || !isRunning(inside)) return;
+    inside.exitCode = exitCode;
+    this.#syncSoon(pod);
+    this.#ground.engine.after(downMs, () => {
+      if (inside.exitCode === undefined || inside.stopping !== 'no' || inside.phase !== 'Running') return;
+      inside.lastExitCode = inside.exitCode;
+      inside.exitCode = undefined;
+      inside.restarts += 1;
+      this.#syncSoon(pod);
+    });
+  }
+
+  /** Its readiness probe fails for so long. */
+  hang(pod: Pod, forMs: number): void {
+    const inside = this.#inside.get(pod.metadata.uid);
+    if (inside === undefined) return;
+    inside.isHung = true;
+    this.#syncSoon(pod);
+    this.#ground.engine.after(forMs, () => {
+      inside.isHung = false;
+      this.#syncSoon(pod);
+    });
+  }
+
+  /** Ends for good: evicted by its kubelet, or all containers done. */
+  finish(pod: Pod, phase: 'Succeeded' | 'Failed', reason: string | undefined): void {
+    const inside = this.#inside.get(pod.metadata.uid);
+    if (inside === undefined || !isRunning(inside)) return;
+    inside.phase = phase;
+    inside.reason = reason;
+    inside.exitCode = phase === 'Succeeded' ? 0 : 137;
+    this.#syncSoon(pod);
+  }
+
+  /** As the eviction API does: a condition first, then a deletion. */
+  markForEviction(pod: Pod): void {
+    const inside = this.#inside.get(pod.metadata.uid);
+    if (inside === undefined) return;
+    inside.isEvicting = true;
+    this.#report(pod, inside);
+  }
+
+  loseNode(name: string): void {
+    this.#lostNodes.add(name);
+  }
+
+  recoverNode(name: string): void {
+    this.#lostNodes.delete(name);
+    for (const pod of this.#ground.cluster.list<Pod>(POD)) if (pod.spec?.nodeName === name) this.#syncSoon(pod);
+  }
+
+  get lostNodes(): ReadonlySet<string> {
+    return this.#lostNodes;
+  }
+
+  /** Nothing is wrong inside any pod any more. */
+  healAll(): void {
+    for (const name of this.#lostNodes) this.recoverNode(name);
+    for (const pod of this.#ground.cluster.list<Pod>(POD)) {
+      const inside = this.#inside.get(pod.metadata.uid);
+      if (inside === undefined) continue;
+      inside.isHung = false;
+      if (inside.phase === 'Running' && inside.stopping === 'no') inside.exitCode = undefined;
+      this.#syncSoon(pod);
+    }
+  }
+
+  // --- levels -----------------------------------------------------------------------------------------------------------
+
+  #syncSoon(pod: Pod): void {
+    const { uid } = pod.metadata;
+    const inside = this.#inside.get(uid) ?? newInside(uid);
+    this.#inside.set(uid, inside);
+    if (inside.isSyncDue) return;
+    inside.isSyncDue = true;
+    const { min, max } = this.#times.lagMs;
+    this.#ground.engine.after(this.#ground.chance.logBetween(min, max), () => {
+      inside.isSyncDue = false;
+      this.#sync(pod, inside);
+    });
+  }
+
+  #sync({ metadata }: Pod, inside: Inside): void {
+    const pod = this.#ground.cluster.get<Pod>(POD, metadata.name, metadata.namespace);
+    if (pod?.metadata.uid !== inside.uid) return;
+    const node = pod.spec?.nodeName;
+    if (node === undefined) return this.#schedule(pod);
+    if (this.#lostNodes.has(node)) return;
+    if (inside.node === undefined) return this.#start(pod, inside, node);
+    if (pod.metadata.deletionTimestamp !== undefined && inside.stopping === 'no') this.#stop(pod, inside);
+    if (inside.stopping === 'stopped') {
+      if (isReported(pod, inside)) this.#ground.cluster.delete(KUBELET, POD, pod, 0);
+      else this.#report(pod, inside);
+      return;
+    }
+    if (!isReported(pod, inside)) this.#report(pod, inside);
+  }
+
+  #schedule(pod: Pod): void {
+    if (pod.metadata.deletionTimestamp !== undefined) return;
+    const { cluster, chance, engine } = this.#ground;
+    const open = cluster
+      .list<Node>(NODE)
+      .filter(({ metadata, spec }) => spec?.unschedulable !== true && !this.#lostNodes.has(metadata.name));
+    const node = chance.pick(open);
+    if (node === undefined) {
+      engine.after(1_000, () => this.#syncSoon(pod));
+      return;
+    }
+    cluster.bind(SCHEDULER, pod, node.metadata.name);
+  }
+
+  #start(pod: Pod, inside: Inside, node: string): void {
+    const { engine, chance } = this.#ground;
+    inside.node = node;
+    inside.phase = 'Running';
+    const { min, max } = this.#times.startMs;
+    engine.after(chance.logBetween(min, max), () => {
+      inside.isUp = true;
+      this.#syncSoon(pod);
+    });
+    this.#syncSoon(pod);
+  }
+
+  #stop(pod: Pod, inside: Inside): void {
+    const { engine, chance } = this.#ground;
+    inside.stopping = 'stopping';
+    const { min, max } = this.#times.stopMs;
+    engine.after(chance.logBetween(min, max), () => {
+      inside.stopping = 'stopped';
+      if (inside.phase === 'Running') inside.phase = 'Succeeded';
+      inside.exitCode ??= 0;
+      this.#syncSoon(pod);
+    });
+  }
+
+  #report(pod: Pod, inside: Inside): void {
+    const status = statusOf(pod, inside, new Date(wallMsAt(this.#ground.engine)).toISOString());
+    this.#ground.cluster.patch(KUBELET, POD, pod, { status }, 'status');
+  }
+}
+
+const newInside = (uid: string): Inside => ({
+  uid,
+  node: undefined,
+  phase: 'Pending',
+  reason: undefined,
+  exitCode: undefined,
+  lastExitCode: undefined,
+  restarts: 0,
+  isUp: false,
+  isHung: false,
+  isEvicting: false,
+  stopping: 'no',
+  isSyncDue: false,
+});
+
+const isRunning = ({ phase, isUp, stopping, exitCode }: Inside): boolean =>
+  phase === 'Running' && isUp && stopping === 'no' && exitCode === undefined;
+
+const isReady = (inside: Inside): boolean =>
+  inside.phase === 'Running' && inside.isUp && !inside.isHung && inside.exitCode === undefined;
+
+/** Nulls, since a merge patch leaves what it does not name. */
+function stateOf(inside: Inside): Record<keyof ContainerState, unknown> {
+  if (!inside.isUp) return { waiting: { reason: 'ContainerCreating' }, running: null, terminated: null };
+  if (inside.exitCode === undefined) return { waiting: null, running: {}, terminated: null };
+  const reason = inside.exitCode === 0 ? 'Completed' : 'Error';
+  return { waiting: null, running: null, terminated: { exitCode: inside.exitCode, reason } };
+}
+
+const present = (state: object): object =>
+  Object.fromEntries(Object.entries(state).filter(([, value]) => value !== null));
+
+function statusOf(pod: Pod, inside: Inside, nowIso: string): object {
+  const condition = (type: string, holds: boolean): object => {
+    const status = holds ? 'True' : 'False';
+    const before = pod.status?.conditions?.find((condition) => condition.type === type);
+    return { type, status, lastTransitionTime: before?.status === status ? before.lastTransitionTime : nowIso };
+  };
+  const terminated = inside.lastExitCode === undefined ? undefined : { exitCode: inside.lastExitCode };
+  return {
+    phase: inside.phase,
+    reason: inside.reason ?? null,
+    podIP: ipOf(inside.uid),
+    conditions: [
+      condition('PodScheduled', true),
+      condition('Ready', isReady(inside)),
+      ...(inside.isEvicting ? [condition('DisruptionTarget', true)] : []),
+    ],
+    containerStatuses: [
+      {
+        name: 'app',
+        ready: isReady(inside),
+        restartCount: inside.restarts,
+        state: present(stateOf(inside)),
+        lastState: terminated === undefined ? {} : { terminated },
+      },
+    ],
+  };
+}
+
+function ipOf(uid: string): string {
+  let hash = 0;
+  for (const character of uid) hash = Math.imul(hash, 31) + character.charCodeAt(0);
+  return `10.${(hash >>> 16) & 255}.${(hash >>> 8) & 255}.${hash & 255}`;
+}
+
+/** Whether the API server knows what there is to know. */
+function isReported(pod: Pod, inside: Inside): boolean {
+  const ready = pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+  const [container] = pod.status?.containerStatuses ?? [];
+  return (
+    pod.status?.phase === inside.phase &&
+    ready === isReady(inside) &&
+    container?.restartCount === inside.restarts &&
+    container.state?.terminated?.exitCode === inside.exitCode
+  );
+}

@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { hunt, mutated } from './mutant.ts';
+import { MUTATIONS } from './mutations.ts';
+
+const SRC = join(import.meta.dirname, '..', '..', 'src');
+const named = (name: string) => MUTATIONS.filter((mutation) => mutation.name === name);
+
+describe('the mutations', () => {
+  it.each(MUTATIONS)('$name fits the code as it is', (mutation) => {
+    const text = readFileSync(join(SRC, mutation.file), 'utf8');
+    expect(mutated(mutation, text)).not.toBe(text);
+  });
+
+  it('have names that are theirs alone', () => {
+    expect(new Set(MUTATIONS.map(({ name }) => name)).size).toBe(MUTATIONS.length);
+  });
+});
+
+/** A few; all of them take minutes: `npm run mutations`. */
+describe('the simulation', { timeout: 120_000 }, () => {
+  it.each([...named('skip-the-strip'), ...named('grant-without-precondition'), ...named('lead-on-without-renewal')])(
+    'notices the mutation $name',
+    async (mutation) => {
+      const { by, seeds } = await hunt(mutation, { maxSeeds: 60, jobs: 1 });
+      expect(by, `nobody noticed within ${seeds} seeds that ${mutation.what}`).toBeDefined();
+    },
+  );
+});

@@ -1,0 +1,304 @@
+/**
+ * The shipping code, broken in one place at a time. A checker that never complains proves nothing: each of these must be
+ * caught, within so many seeds.
+ */
+
+export interface Mutation {
+  readonly name: string;
+  /** What somebody might do by mistake. */
+  readonly what: string;
+  /** Under `src`. */
+  readonly file: string;
+  /** Stands there exactly once. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+const MOVE = 'core/move.ts';
+const LEASE = 'core/lease.ts';
+const EXECUTE = 'operator/execute.ts';
+const RECONCILE = 'operator/reconcile.ts';
+const OPERATOR = 'operator/operator.ts';
+const ELECTION = 'operator/election.ts';
+const LEADERSHIP = 'core/leadership.ts';
+const MEMBERSHIP = 'core/membership.ts';
+const REFLECTOR = 'adapters/kubernetes/reflector.ts';
+const STORE = 'adapters/kubernetes/store.ts';
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'skip-the-strip',
+    what: 'a move does not take the role from the old active',
+    file: MOVE,
+    find: 'return [...strips(snapshot, target, term), grant,',
+    replace: 'return [grant,',
+  },
+  {
+    name: 'flip-before-label',
+    what: 'the Service selects a term that nobody carries yet',
+    file: MOVE,
+    find: 'grant, ...label(snapshot, target, term), ...flip(snapshot, term)];',
+    replace: 'grant, ...flip(snapshot, term), ...label(snapshot, target, term)];',
+  },
+  {
+    name: 'label-before-strip',
+    what: 'two members have the role for a moment',
+    file: MOVE,
+    find: 'return [...strips(snapshot, target, term), grant, ...label(snapshot, target, term), ...flip',
+    replace: 'return [grant, ...label(snapshot, target, term), ...strips(snapshot, target, term), ...flip',
+  },
+  {
+    name: 'do-not-heal-the-selector',
+    what: 'a selector edited by hand is left alone as long as its term is right',
+    file: MOVE,
+    find: 'if (selector === undefined) return [];',
+    replace: 'if (selector?.[LABEL.term] === undefined) return [];',
+  },
+  {
+    name: 'leave-forged-terms',
+    what: 'the routing term is not taken from a pod that it was not given to',
+    file: MOVE,
+    find: 'const forged = member.term === 0 ||',
+    replace: 'const forged = false &&',
+  },
+  {
+    name: 'leave-strangers',
+    what: 'labels of pods that are not ours are not stripped',
+    file: MOVE,
+    find: 'for (const stranger of snapshot.strangers) {',
+    replace: 'for (const stranger of snapshot.strangers.slice(0, 0)) {',
+  },
+  {
+    name: 'ignore-a-vanished-holder',
+    what: 'the Lease stays with a pod that is gone',
+    file: MOVE,
+    find: "if (holder === undefined) return failover('ActiveVanished', `pod ${podOf(lease.holder)} is gone`);",
+    replace: 'if (holder === undefined) return undefined;',
+  },
+  {
+    name: 'ignore-a-hanging-active',
+    what: 'an active that is not Ready stays the active',
+    file: MOVE,
+    find: "return failover('ActiveUnready', `pod ${holder.pod} is not Ready`);",
+    replace: 'return undefined;',
+  },
+  {
+    name: 'ignore-paused',
+    what: 'a grant while spec.paused is true',
+    file: 'core/holds.ts',
+    find: 'const CHECKS: readonly Check[] = [paused, ',
+    replace: 'const CHECKS: readonly Check[] = [',
+  },
+  {
+    name: 'reset-the-term',
+    what: 'a lost Lease begins at term 1 again',
+    file: LEASE,
+    find: 'const term = highest + TERM_GAP_AFTER_LOSS;',
+    replace: 'const term = 1;',
+  },
+  {
+    name: 'no-gap-after-loss',
+    what: 'a lost Lease is restored with the highest term known, though the last grant may be known to nobody',
+    file: LEASE,
+    find: 'export const TERM_GAP_AFTER_LOSS = 1000;',
+    replace: 'export const TERM_GAP_AFTER_LOSS = 0;',
+  },
+  {
+    name: 'reuse-a-term',
+    what: 'a grant does not raise the term',
+    file: LEASE,
+    find: 'highestTerm(snapshot, lease.term) + 1;',
+    replace: 'highestTerm(snapshot, lease.term);',
+  },
+  {
+    name: 'believe-an-edited-holder',
+    what: 'whoever edits the holder of the Lease moves the active, under the same term',
+    file: LEASE,
+    find: 'const saysSo = lease.term === inLease && move.term === inLease && (released || lease.holder === move.to);',
+    replace: 'const saysSo = lease.term === inLease && move.term === inLease;',
+  },
+  {
+    name: 'labels-without-precondition',
+    what: "a pod's labels are written whatever became of it",
+    file: EXECUTE,
+    find: 'const patch = { metadata: { ...preconditions(action.expect), labels: action.labels } };',
+    replace: 'const patch = { metadata: { labels: action.labels } };',
+  },
+  {
+    name: 'grant-without-precondition',
+    what: 'the Lease is written whatever it says by now',
+    file: EXECUTE,
+    find: '    ...preconditions(expect),\n',
+    replace: '',
+  },
+  {
+    name: 'flip-without-precondition',
+    what: 'the Service is flipped whatever it selects by now',
+    file: EXECUTE,
+    find: 'const patch = { metadata: preconditions(action.expect), spec: { selector: action.selector } };',
+    replace: 'const patch = { spec: { selector: action.selector } };',
+  },
+  {
+    name: 'status-without-precondition',
+    what: 'the status of an operator that lags behind replaces a newer one',
+    file: EXECUTE,
+    find: '        metadata: { resourceVersion: action.resourceVersion },\n',
+    replace: '',
+  },
+  {
+    name: 'delete-without-precondition',
+    what: 'a pod is deleted whatever became of it',
+    file: EXECUTE,
+    find: 'return api.delete(POD, ref(action.pod), { uid: action.expect.uid });',
+    replace: 'return api.delete(POD, ref(action.pod), {});',
+  },
+  {
+    name: 'live-read-goes-nowhere',
+    what: 'what is read before a grant does not reach the cache that the second decision looks at',
+    file: EXECUTE,
+    find: '    cache.acceptRead(live, mark);\n',
+    replace: '',
+  },
+  {
+    name: 'grant-without-live-read',
+    what: 'a grant rests on caches that may be old',
+    file: RECONCILE,
+    find: 'const last = await this.#lookLive(key, first);',
+    replace: 'const last = this.#look(key);',
+  },
+  {
+    name: 'finish-without-live-read',
+    what: 'only a grant is decided twice: a move is finished by a Lease that may be old',
+    file: RECONCILE,
+    find: 'if (!actions.some(restsOnLease)) return',
+    replace: 'if (!actions.some(isGrant)) return',
+  },
+  {
+    name: 'restore-without-live-read',
+    what: 'a lost Lease is rebuilt by what the caches tell of the active',
+    file: RECONCILE,
+    find: 'if (actions.some(restsOnWitnesses)) {',
+    replace: 'if (false as boolean) {',
+  },
+  {
+    name: 'pause-only-when-all-is-well',
+    what: 'spec.paused counts for nothing while another field of the spec is wrong',
+    file: 'operator/observe.ts',
+    find: 'return spec === undefined || !isPaused ? spec :',
+    replace: 'return spec === undefined || isPaused || !isPaused ? spec :',
+  },
+  {
+    name: 'forget-the-second-decision',
+    what: 'what was read before a grant changes nothing',
+    file: RECONCILE,
+    find: "return sameGrant(first.plan, last.plan) ? this.#carryOut(key, last) : { kind: 'again' };",
+    replace: 'return this.#carryOut(key, first);',
+  },
+  {
+    name: 'delete-the-active',
+    what: 'a member without a slot is deleted, be it the active or not',
+    file: MEMBERSHIP,
+    find: '...spare.filter((member) => !isActive(member)).map(',
+    replace: '...spare.map(',
+  },
+  {
+    name: 'ownership-forgotten',
+    what: "somebody else's object of the same name counts as ours",
+    file: 'operator/views.ts',
+    find: 'const isOwnedBy = (object: KubeObject, ownerUid: string): boolean => controllerOf(object)?.uid === ownerUid;',
+    replace:
+      "const isOwnedBy = (object: KubeObject, ownerUid: string): boolean => object !== undefined && ownerUid !== '';",
+  },
+  {
+    name: 'half-synced-caches',
+    what: 'work begins when the first cache is whole',
+    file: OPERATOR,
+    find: 'return this.#reflectors.every((reflector) => reflector.hasSynced);',
+    replace: 'return this.#reflectors.some((reflector) => reflector.hasSynced);',
+  },
+  {
+    name: 'write-on-without-the-lead',
+    what: 'a replica that lost the lead goes on',
+    file: OPERATOR,
+    find: '    this.#lead?.abort();\n    this.#lead = undefined;\n    this.#queue.clear();\n',
+    replace: '',
+  },
+  {
+    name: 'lost-wakeup',
+    what: 'what changes while a singleton is being worked on is not looked at again',
+    file: 'operator/queue.ts',
+    find: '    if (this.#again.delete(key)) this.#waiting.add(key);\n',
+    replace: '    this.#again.delete(key);\n',
+  },
+  {
+    name: 'status-churn',
+    what: 'the status is written although it says the same',
+    file: 'core/status.ts',
+    find: 'if (sameJson(status, before ?? {})) return',
+    replace: 'if (before === undefined && sameJson(status, {})) return',
+  },
+  {
+    name: 'election-without-precondition',
+    what: 'the leader Lease is taken whoever has it by now',
+    file: ELECTION,
+    find: 'const patch = { metadata: { resourceVersion: expect }, spec };',
+    replace: 'const patch = { spec };',
+  },
+  {
+    name: 'deadline-from-the-answer',
+    what: 'the leader counts from when its renewal was answered, not from before it was sent',
+    file: ELECTION,
+    find: 'renewedAtMs: isInTime ? sentAtMs : undefined,',
+    replace: 'renewedAtMs: isInTime ? clock.monotonicMs() : undefined,',
+  },
+  {
+    name: 'late-answer-gives-the-lead',
+    what: 'a claim whose answer came after its deadline counts',
+    file: ELECTION,
+    find: 'const isInTime = wasLeading || clock.monotonicMs() < endMs;',
+    replace: 'const isInTime = wasLeading || endMs > 0;',
+  },
+  {
+    name: 'trust-the-wall-clock',
+    what: 'a standby compares renewTime with its own clock',
+    file: ELECTION,
+    find: 'this.#state = sees(this.#state, viewOf(seen), clock.monotonicMs());',
+    replace:
+      "this.#state = sees(this.#state, viewOf(seen), clock.monotonicMs() - clock.wallMs() + Date.parse(seen?.spec?.renewTime ?? '2026-01-01T00:00:00Z'));",
+  },
+  {
+    name: 'lead-on-without-renewal',
+    what: 'a leader that cannot renew goes on until it sees another',
+    file: LEADERSHIP,
+    find: 'if (!isOurs || nowMs >= renewedAtMs + times.renewDeadlineMs)',
+    replace: 'if (!isOurs)',
+  },
+  {
+    name: 'impatient-standby',
+    what: 'a standby takes the lead before the Lease has expired',
+    file: LEADERSHIP,
+    find: 'const expiresAtMs = seenAtMs + Math.max(lease.durationMs, times.leaseDurationMs);',
+    replace: 'const expiresAtMs = seenAtMs + times.leaseDurationMs / 2;',
+  },
+  {
+    name: 'no-list-after-410',
+    what: 'a watch that is refused with 410 is tried again from the same version',
+    file: REFLECTOR,
+    find: "return { reason: 'expired', relist: true, pauseMs };",
+    replace: "return { reason: 'expired', relist: false, pauseMs };",
+  },
+  {
+    name: 'list-forgets-deletions',
+    what: 'what a new list lacks stays in the cache',
+    file: STORE,
+    find: '      if (!createdSince) this.#remove(key, entry);\n',
+    replace: '',
+  },
+  {
+    name: 'the-deleted-come-back',
+    what: 'the answer to a write that lags behind brings a deleted object back into the cache',
+    file: STORE,
+    find: '      if (!isBack) return;\n',
+    replace: '',
+  },
+];

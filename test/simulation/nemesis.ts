@@ -1,0 +1,479 @@
+/** Everything that goes wrong, and everybody who interferes: each kind of fault with its weight, one after another by chance. */
+import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import type { ResourceType } from '../../src/adapters/ports.ts';
+import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
+import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
+import type { Cluster } from './cluster.ts';
+import type { Engine } from './engine.ts';
+import type { Network } from './faulty-wire.ts';
+import type { Kubelets } from './kubelets.ts';
+import type { Chance } from './random.ts';
+import type { Replica } from './replica.ts';
+import type { Trace } from './trace.ts';
+import { NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+
+export interface Targets {
+  readonly engine: Engine;
+  readonly cluster: Cluster;
+  readonly network: Network;
+  readonly kubelets: Kubelets;
+  readonly replicas: readonly Replica[];
+  readonly trace: Trace;
+  readonly chance: Chance;
+  /** The API server forgets old versions: watches that resume from them get 410. */
+  readonly compact: () => void;
+}
+
+const USER = 'user';
+
+type Fault = (targets: Targets) => string | undefined;
+
+const pods = ({ cluster }: Targets): readonly Pod[] => cluster.list<Pod>(POD);
+
+/** The active more often than it would be by chance: it matters most. */
+function anyPod(targets: Targets): Pod | undefined {
+  const all = pods(targets);
+  const lease = targets.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
+  const active = all.find(({ metadata }) => lease?.spec?.holderIdentity === `${metadata.name}_${metadata.uid}`);
+  return active !== undefined && targets.chance.happens(0.5) ? active : targets.chance.pick(all);
+}
+
+const onPod =
+  (fault: (targets: Targets, pod: Pod) => string | undefined): Fault =>
+  (targets) => {
+    const pod = anyPod(targets);
+    return pod && fault(targets, pod);
+  };
+
+const onReplica =
+  (fault: (targets: Targets, replica: Replica) => string | undefined): Fault =>
+  (targets) => {
+    const running = targets.replicas.filter(({ process }) => process?.isAlive === true);
+    const leader = running.find(({ isLeading }) => isLeading);
+    const replica = leader !== undefined && targets.chance.happens(0.6) ? leader : targets.chance.pick(running);
+    return replica && fault(targets, replica);
+  };
+
+const onObject =
+  (type: ResourceType, name: string, fault: (targets: Targets, object: KubeObject) => string | undefined): Fault =>
+  (targets) => {
+    const object = targets.cluster.get(type, name, NAMESPACE);
+    return object && fault(targets, object);
+  };
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
+// --- replicas -----------------------------------------------------------------------------------------------------------
+
+function freeze({ engine }: Targets, replica: Replica, forMs: number): void {
+  const { process } = replica;
+  process?.freeze();
+  engine.after(forMs, () => process?.wake());
+}
+
+const crash = onReplica(({ engine, chance }, replica) => {
+  const { name } = replica;
+  const downMs = chance.logBetween(50, 10_000);
+  replica.crash();
+  engine.after(downMs, () => replica.start());
+  return `${name} crashes, for ${seconds(downMs)}`;
+});
+
+const crashAtCall = onReplica(({ engine, chance, trace }, replica) => {
+  const { name, process } = replica;
+  const downMs = chance.logBetween(50, 10_000);
+  const afterMs = chance.between(0, 5);
+  const onlyWrites = chance.happens(0.6);
+  process?.onNextCall(() => {
+    trace.note('fault', `${name} crashes ${afterMs.toFixed(1)} ms after a request`);
+    engine.after(afterMs, () => {
+      if (replica.process !== process) return;
+      replica.crash();
+      engine.after(downMs, () => replica.start());
+    });
+  }, onlyWrites);
+  return `${name} will crash at its next ${onlyWrites ? 'write' : 'request'}, for ${seconds(downMs)}`;
+});
+
+const stop = onReplica(({ engine, chance }, replica) => {
+  const { name, process } = replica;
+  const downMs = chance.logBetween(50, 5_000);
+  process?.deliver(() => void replica.stop());
+  // Kubernetes kills what has not stopped in time.
+  engine.after(5_000, () => {
+    if (replica.process === process) replica.crash();
+  });
+  engine.after(5_000 + downMs, () => replica.start());
+  return `${name} is stopped`;
+});
+
+const freezeNow = onReplica((targets, replica) => {
+  const forMs = targets.chance.logBetween(20, 30_000);
+  freeze(targets, replica, forMs);
+  return `${replica.name} freezes for ${seconds(forMs)}`;
+});
+
+const freezeAtCall = onReplica((targets, replica) => {
+  const { name, process } = replica;
+  const forMs = targets.chance.logBetween(500, 30_000);
+  const onlyWrites = targets.chance.happens(0.6);
+  process?.onNextCall(() => {
+    targets.trace.note('fault', `${name} freezes in the middle of a request`);
+    freeze(targets, replica, forMs);
+  }, onlyWrites);
+  return `${name} will freeze at its next ${onlyWrites ? 'write' : 'request'} for ${seconds(forMs)}`;
+});
+
+const partition = onReplica(({ engine, network, chance }, replica) => {
+  const { name } = replica;
+  const forMs = chance.logBetween(200, 20_000);
+  network.cutOff.add(name);
+  replica.disturb();
+  engine.after(forMs, () => {
+    network.cutOff.delete(name);
+    if (replica.name === name) replica.reconnected();
+  });
+  return `${name} is cut off for ${seconds(forMs)}`;
+});
+
+// --- the API server -------------------------------------------------------------------------------------------------------
+
+const outage: Fault = ({ engine, network, replicas, chance }) => {
+  if (network.isServerDown) return undefined;
+  const forMs = chance.logBetween(200, 15_000);
+  network.isServerDown = true;
+  for (const replica of replicas) replica.disturb();
+  engine.after(forMs, () => {
+    network.isServerDown = false;
+    for (const replica of replicas) replica.reconnected();
+  });
+  return `the API server is down for ${seconds(forMs)}`;
+};
+
+/** Everything takes seconds for a while: answers come when they are not worth anything any more. */
+const slowness: Fault = ({ engine, network, chance }) => {
+  const { faults } = network;
+  const forMs = chance.logBetween(1_000, 10_000);
+  const slow = { ...faults, slow: chance.between(0.3, 0.9), slowMs: chance.logBetween(500, 6_000) };
+  network.faults = slow;
+  engine.after(forMs, () => {
+    if (network.faults === slow) network.faults = faults;
+  });
+  return `the network is slow for ${seconds(forMs)}`;
+};
+
+const compaction: Fault = ({ compact, replicas }) => {
+  compact();
+  for (const replica of replicas) if (replica.process?.isAlive === true) replica.disturb();
+  return 'etcd is compacted, and watches break';
+};
+
+// --- pods and nodes -------------------------------------------------------------------------------------------------------
+
+const crashPod = onPod(({ kubelets, chance }, pod) => {
+  const downMs = chance.logBetween(50, 10_000);
+  const exitCode = chance.happens(0.2) ? 0 : 1;
+  kubelets.crash(pod, exitCode, downMs);
+  return `${pod.metadata.name} crashes (exit code ${exitCode}), for ${seconds(downMs)}`;
+});
+
+const hangPod = onPod(({ kubelets, chance }, pod) => {
+  const forMs = chance.logBetween(50, 10_000);
+  kubelets.hang(pod, forMs);
+  return `${pod.metadata.name} hangs for ${seconds(forMs)}`;
+});
+
+const deletePod = onPod(({ cluster }, pod) => {
+  cluster.delete(USER, POD, pod);
+  return `somebody deletes ${pod.metadata.name}`;
+});
+
+const forceDeletePod = onPod(({ cluster }, pod) => {
+  cluster.delete(USER, POD, pod, 0);
+  return `somebody deletes ${pod.metadata.name} with force`;
+});
+
+const evictPod = onPod(({ cluster, kubelets, chance }, pod) => {
+  if (chance.happens(0.5)) {
+    kubelets.finish(pod, 'Failed', 'Evicted');
+    return `${pod.metadata.name} is evicted by its kubelet`;
+  }
+  kubelets.markForEviction(pod);
+  const marked = cluster.get(POD, pod.metadata.name, NAMESPACE);
+  if (marked !== undefined) cluster.delete('evictor', POD, marked);
+  return `${pod.metadata.name} is evicted`;
+});
+
+const finishPod = onPod(({ kubelets, chance }, pod) => {
+  const phase = chance.happens(0.5) ? 'Succeeded' : 'Failed';
+  kubelets.finish(pod, phase, undefined);
+  return `${pod.metadata.name} ends: ${phase}`;
+});
+
+const loseNode: Fault = ({ cluster, kubelets, engine, chance }) => {
+  const node = chance.pick(cluster.list<Node>(NODE));
+  if (node === undefined || kubelets.lostNodes.size > 0) return undefined;
+  const { name } = node.metadata;
+  kubelets.loseNode(name);
+  const forMs = chance.logBetween(1_000, 60_000);
+  const isNoticed = chance.happens(0.7);
+  if (isNoticed) engine.after(chance.logBetween(100, 5_000), () => nodeLost(cluster, kubelets, name));
+  engine.after(forMs, () => kubelets.recoverNode(name));
+  return `${name} is gone for ${seconds(forMs)}`;
+};
+
+/** What the node controller does: its pods count as not Ready, and are asked to go. */
+function nodeLost(cluster: Cluster, kubelets: Kubelets, node: string): void {
+  if (!kubelets.lostNodes.has(node)) return;
+  for (const pod of cluster.list<Pod>(POD).filter(({ spec }) => spec?.nodeName === node)) {
+    const conditions = (pod.status?.conditions ?? []).map((condition) =>
+      condition.type === 'Ready' ? { ...condition, status: 'False' } : condition,
+    );
+    cluster.patch('node-controller', POD, pod, { status: { conditions } }, 'status');
+    const marked = cluster.get(POD, pod.metadata.name, NAMESPACE);
+    if (marked !== undefined) cluster.delete('node-controller', POD, marked);
+  }
+}
+
+const labelNode: Fault = ({ cluster, chance }) => {
+  const node = chance.pick(cluster.list<Node>(NODE));
+  if (node === undefined) return undefined;
+  const is = node.metadata.labels?.[NO_FAILOVER] === 'true';
+  cluster.patch(USER, NODE, node, { metadata: { labels: { [NO_FAILOVER]: is ? null : 'true' } } });
+  return `somebody ${is ? 'takes no-failover from' : 'marks no-failover'} ${node.metadata.name}`;
+};
+
+// --- users ----------------------------------------------------------------------------------------------------------------
+
+const editLabel = onPod(({ cluster, chance }, pod) => {
+  const edits: Record<string, string | null>[] = [
+    { [LABEL.role]: null },
+    { [LABEL.role]: ROLE.standby },
+    { [LABEL.role]: ROLE.active },
+    { [LABEL.term]: null },
+    { [LABEL.term]: String(chance.below(12)) },
+    { [LABEL.name]: null },
+    { [LABEL.name]: 'other' },
+    { [LABEL.slot]: String(chance.below(5)) },
+    { [LABEL.slot]: null },
+    { [LABEL.name]: null, [LABEL.role]: null, [LABEL.term]: null, [LABEL.slot]: null, [LABEL.revision]: null },
+    { [NO_FAILOVER]: pod.metadata.labels?.[NO_FAILOVER] === 'true' ? null : 'true' },
+    { 'somebody.else/label': String(chance.below(100)) },
+  ];
+  const labels = chance.pick(edits) ?? {};
+  cluster.patch(USER, POD, pod, { metadata: { labels } });
+  return `somebody edits labels of ${pod.metadata.name}: ${JSON.stringify(labels)}`;
+});
+
+const deleteLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster }, lease) => {
+  cluster.delete(USER, LEASE, lease);
+  return 'somebody deletes the Lease';
+});
+
+const editLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster, chance }, object) => {
+  const lease = object as Lease;
+  const term = lease.spec?.leaseTransitions ?? 0;
+  const pod = chance.pick(cluster.list<Pod>(POD))?.metadata;
+  const edits: object[] = [
+    { spec: { holderIdentity: '' } },
+    { spec: { holderIdentity: 'somebody' } },
+    ...(pod === undefined ? [] : [{ spec: { holderIdentity: `${pod.name}_${pod.uid}` } }]),
+    { spec: { leaseTransitions: 0 } },
+    { spec: { leaseTransitions: term + 1 + chance.below(20) } },
+    { spec: { leaseTransitions: Math.max(0, term - 1) } },
+    { metadata: { labels: { [LABEL.name]: null } } },
+    { metadata: { labels: { 'somebody.else/label': String(chance.below(100)) } } },
+  ];
+  // Without its record a Lease is taken at its word; what people write into it then is theirs to answer for.
+  if (lease.metadata.annotations === undefined) return undefined;
+  const edit = chance.pick(edits) ?? {};
+  cluster.patch(USER, LEASE, lease, edit);
+  return `somebody edits the Lease: ${JSON.stringify(edit)}`;
+});
+
+const deleteService = (name: string): Fault =>
+  onObject(SERVICE, name, ({ cluster }, service) => {
+    cluster.delete(USER, SERVICE, service);
+    return `somebody deletes the Service ${name}`;
+  });
+
+const editService = onObject(SERVICE, serviceName(SINGLETON), ({ cluster, chance }, object) => {
+  const service = object as Service;
+  const { selector = {} } = service.spec ?? {};
+  const edits: object[] = [
+    { spec: { selector: { [LABEL.term]: null } } },
+    { spec: { selector: { [LABEL.term]: String(chance.below(12)) } } },
+    { spec: { selector: { more: 'label' } } },
+    { spec: { selector: Object.fromEntries(Object.keys(selector).map((key) => [key, null])) } },
+    { spec: { publishNotReadyAddresses: false } },
+    { metadata: { labels: { [LABEL.name]: null } } },
+    { metadata: { annotations: { note: String(chance.below(100)) } } },
+  ];
+  const edit = chance.pick(edits) ?? {};
+  cluster.patch(USER, SERVICE, service, edit);
+  return `somebody edits the Service: ${JSON.stringify(edit)}`;
+});
+
+/** Somebody else's Service in the place of ours, for a while. */
+const foreignService: Fault = ({ cluster, engine, chance }) => {
+  const name = serviceName(SINGLETON);
+  const ours = cluster.get(SERVICE, name, NAMESPACE);
+  if (ours !== undefined) cluster.delete(USER, SERVICE, ours);
+  const body = { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: NAMESPACE } };
+  if (!cluster.create(USER, SERVICE, { ...body, spec: { selector: { app: 'other' }, ports: [{ port: 80 }] } }))
+    return undefined;
+  const made = cluster.get(SERVICE, name, NAMESPACE);
+  const forMs = chance.logBetween(100, 20_000);
+  engine.after(forMs, () => {
+    const now = cluster.get(SERVICE, name, NAMESPACE);
+    if (now !== undefined && now.metadata.uid === made?.metadata.uid) cluster.delete(USER, SERVICE, now);
+  });
+  return `somebody puts a Service of their own in the place of ours for ${seconds(forMs)}`;
+};
+
+/** Not ours, but with our labels: it must never be routed to for long, and never be deleted. */
+const stranger: Fault = ({ cluster, chance }) => {
+  const name = `stranger-${chance.below(1e6)}`;
+  const labels = { [LABEL.name]: SINGLETON, [LABEL.role]: ROLE.active, [LABEL.term]: String(chance.below(12)) };
+  const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: NAMESPACE, labels } };
+  cluster.create(USER, POD, { ...body, spec: { containers: [{ name: 'app', image: 'other' }] } });
+  return `somebody creates ${name} with our labels`;
+};
+
+const editSpec = (
+  describe: (targets: Targets) => { readonly what: string; readonly spec: object } | undefined,
+): Fault =>
+  onObject(SINGLETON_SERVICE, SINGLETON, (targets, object) => {
+    const edit = describe(targets);
+    if (edit === undefined) return undefined;
+    targets.cluster.patch(USER, SINGLETON_SERVICE, object, { spec: edit.spec });
+    return edit.what;
+  });
+
+const pause = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance }, object) => {
+  const forMs = chance.logBetween(500, 20_000);
+  cluster.patch(USER, SINGLETON_SERVICE, object, { spec: { paused: true } });
+  engine.after(forMs, () => {
+    const now = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+    if (now !== undefined) cluster.patch(USER, SINGLETON_SERVICE, now, { spec: { paused: false } });
+  });
+  return `somebody pauses it for ${seconds(forMs)}`;
+});
+
+const scale = editSpec(({ chance }) => {
+  const replicas = 1 + chance.below(4);
+  return { what: `somebody scales to ${replicas}`, spec: { replicas } };
+});
+
+const changeTemplate = editSpec(({ chance }) => {
+  const image = `echo:${chance.below(1e6)}`;
+  return { what: `somebody changes the image to ${image}`, spec: { template: manifest(image).spec.template } };
+});
+
+const breakSpec: Fault = ({ cluster, engine, chance }) => {
+  const object = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+  if (object === undefined) return undefined;
+  cluster.patch(USER, SINGLETON_SERVICE, object, { spec: { election: { strategy: 'Priority', priorities: [1] } } });
+  engine.after(chance.logBetween(500, 20_000), () => {
+    const now = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+    if (now !== undefined) cluster.patch(USER, SINGLETON_SERVICE, now, { spec: { election: null } });
+  });
+  return 'somebody breaks a rule of the spec for a while';
+};
+
+const recreate = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance }, object) => {
+  cluster.delete(USER, SINGLETON_SERVICE, object);
+  engine.after(chance.logBetween(1, 5_000), () => cluster.create(USER, SINGLETON_SERVICE, manifest()));
+  return 'somebody deletes the SingletonService and creates it again';
+});
+
+/** Weight, name, fault. A run draws for each whether it happens in it at all, so that runs differ in kind. */
+export const FAULTS: readonly (readonly [number, string, Fault])[] = [
+  [3, 'crash', crash],
+  [4, 'crashAtCall', crashAtCall],
+  [2, 'stop', stop],
+  [3, 'freeze', freezeNow],
+  [4, 'freezeAtCall', freezeAtCall],
+  [3, 'partition', partition],
+  [1, 'outage', outage],
+  [1, 'compaction', compaction],
+  [1.5, 'slowness', slowness],
+  [6, 'crashPod', crashPod],
+  [5, 'hangPod', hangPod],
+  [5, 'deletePod', deletePod],
+  [3, 'forceDeletePod', forceDeletePod],
+  [3, 'evictPod', evictPod],
+  [2, 'finishPod', finishPod],
+  [2, 'loseNode', loseNode],
+  [1, 'labelNode', labelNode],
+  [4, 'editLabel', editLabel],
+  [2, 'deleteLease', deleteLease],
+  [3, 'editLease', editLease],
+  [2, 'deleteService', deleteService(serviceName(SINGLETON))],
+  [1, 'deleteHeadless', deleteService(headlessServiceName(SINGLETON))],
+  [3, 'editService', editService],
+  [1, 'foreignService', foreignService],
+  [1, 'stranger', stranger],
+  [2, 'pause', pause],
+  [3, 'scale', scale],
+  [1, 'changeTemplate', changeTemplate],
+  [1, 'breakSpec', breakSpec],
+  [0.3, 'recreate', recreate],
+];
+
+/** What people do to objects, and the operator has to put right. */
+export const EDITS: readonly Fault[] = [
+  editLabel,
+  editLabel,
+  deleteLease,
+  editLease,
+  deleteService(serviceName(SINGLETON)),
+  deleteService(headlessServiceName(SINGLETON)),
+  editService,
+  editService,
+  stranger,
+];
+
+export class Nemesis {
+  readonly #targets: Targets;
+  readonly #meanMs: number;
+  readonly #faults: readonly (readonly [number, string, Fault])[];
+  readonly #total: number;
+  #isOver = false;
+
+  constructor(targets: Targets, meanMs: number) {
+    this.#targets = targets;
+    this.#meanMs = meanMs;
+    const share = targets.chance.between(0.2, 1);
+    const chosen = FAULTS.filter(() => targets.chance.happens(share));
+    this.#faults = chosen.length === 0 ? FAULTS : chosen;
+    this.#total = this.#faults.reduce((sum, [weight]) => sum + weight, 0);
+  }
+
+  start(): void {
+    this.#next();
+  }
+
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  #next(): void {
+    const { engine, chance } = this.#targets;
+    // In bursts: what breaks things is often a second fault right after the first.
+    const delayMs = chance.happens(0.3) ? chance.logBetween(0.1, 50) : chance.waitMs(this.#meanMs * 1.4);
+    engine.after(delayMs, () => {
+      if (this.#isOver) return;
+      this.#strike();
+      this.#next();
+    });
+  }
+
+  #strike(): void {
+    const { chance, trace } = this.#targets;
+    let place = chance.next() * this.#total;
+    const chosen = this.#faults.find(([weight]) => (place -= weight) < 0);
+    const what = chosen?.[2](this.#targets);
+    if (what !== undefined) trace.note('fault', what);
+  }
+}

@@ -1,0 +1,96 @@
+/** What must be the case when nothing has gone wrong for a while: one active, routed, told of, and nothing to do (I6). */
+import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import type { ResourceType } from '../../src/adapters/ports.ts';
+import { LABEL, ROLE, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import type { EndpointSlice, KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
+import type { SingletonService } from '../../src/api/types.ts';
+import { controllerOf, readyUids } from '../../src/operator/views.ts';
+import type { Cluster } from './cluster.ts';
+import { NAMESPACE, SINGLETON } from './manifest.ts';
+import type { Replica } from './replica.ts';
+
+export interface Question {
+  readonly cluster: Cluster;
+  readonly replicas: readonly Replica[];
+  readonly endpointSlices: ResourceType;
+  /** UIDs of pods that are not Ready and will not be: none of them may be the active. */
+  readonly unwell: ReadonlySet<string>;
+}
+
+/** The active's identity, or what is still wrong. */
+export type Verdict = { readonly active: string } | { readonly wrong: string };
+
+export function settledOn({ cluster, replicas, endpointSlices, unwell }: Question): Verdict {
+  const leading = replicas.filter(({ isLeading }) => isLeading);
+  if (leading.length !== 1) return wrong(`${leading.length} replicas lead`);
+  const singleton = find<SingletonService>(cluster, SINGLETON_SERVICE, SINGLETON);
+  if (singleton === undefined) return wrong('there is no SingletonService');
+  const { uid } = singleton.metadata;
+  const all = cluster.list<Pod>(POD);
+  // One whose name label was taken away while no operator looked is seen by nobody any more.
+  const members = all.filter(
+    (pod) => controllerOf(pod)?.uid === uid && pod.metadata.labels?.[LABEL.name] !== undefined,
+  );
+  const { replicas: wanted = 0 } = singleton.spec as { replicas?: number };
+  if (members.length !== wanted) return wrong(`there are ${members.length} members, and ${wanted} are asked for`);
+  const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid));
+  if (unready !== undefined) return wrong(`${unready.metadata.name} is not Ready`);
+  const holder = find<Lease>(cluster, LEASE, leaseName(SINGLETON))?.spec?.holderIdentity ?? '';
+  const active = members.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  if (active !== undefined && !isReady(active)) return wrong(`${active.metadata.name} is the active and not Ready`);
+  if (active === undefined) return wrong(`the Lease is held by ${holder === '' ? 'nobody' : holder}, no member`);
+  const problem =
+    wrongRouting(cluster, uid, all, active) ??
+    wrongLabels(all, active) ??
+    wrongSlices(cluster, endpointSlices, active) ??
+    wrongStatus(singleton, active);
+  return problem === undefined ? { active: holder } : wrong(problem);
+}
+
+const wrong = (what: string): Verdict => ({ wrong: what });
+
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as KubernetesApi.get: the caller knows the kind
+const find = <T extends KubeObject>(cluster: Cluster, type: ResourceType, name: string): T | undefined =>
+  cluster.get<T>(type, name, NAMESPACE);
+
+const isReady = (pod: Pod): boolean =>
+  pod.metadata.deletionTimestamp === undefined &&
+  pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+
+function wrongRouting(cluster: Cluster, uid: string, all: readonly Pod[], active: Pod): string | undefined {
+  const service = find<Service>(cluster, SERVICE, serviceName(SINGLETON));
+  if (service === undefined || controllerOf(service)?.uid !== uid) return 'the Service is not there, or not ours';
+  const wanted = Object.entries(service.spec?.selector ?? {});
+  if (wanted.length === 0) return 'the Service selects nothing';
+  const routed = all.filter(
+    ({ metadata: { namespace, labels } }) =>
+      namespace === NAMESPACE && wanted.every(([key, value]) => labels?.[key] === value),
+  );
+  const isRight = routed.length === 1 && routed[0] === active;
+  return isRight ? undefined : `the Service selects ${namesOf(routed)} instead of ${active.metadata.name}`;
+}
+
+function wrongLabels(all: readonly Pod[], active: Pod): string | undefined {
+  const named = all.filter(({ metadata }) => metadata.labels?.[LABEL.name] === SINGLETON);
+  const labelled = named.filter(({ metadata }) => metadata.labels?.[LABEL.role] === ROLE.active);
+  const isRight = labelled.length === 1 && labelled[0] === active;
+  return isRight ? undefined : `${namesOf(labelled)} instead of ${active.metadata.name} has the role active`;
+}
+
+function wrongSlices(cluster: Cluster, type: ResourceType, active: Pod): string | undefined {
+  const slices = cluster
+    .list<EndpointSlice>(type)
+    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === serviceName(SINGLETON));
+  const routed = readyUids(slices);
+  const isRight = routed.length === 1 && routed[0] === active.metadata.uid;
+  return isRight ? undefined : `the EndpointSlices name ${routed.join(' and ') || 'nobody'}`;
+}
+
+function wrongStatus({ status, metadata }: SingletonService, active: Pod): string | undefined {
+  if (status?.active?.uid !== active.metadata.uid) return `the status tells of ${status?.active?.pod ?? 'no active'}`;
+  if (status.observedGeneration !== metadata.generation) return 'the status is of an older generation';
+  const ready = status.conditions?.find(({ type }) => type === 'Ready');
+  return ready?.status === 'True' ? undefined : `the status is not Ready: ${ready?.reason ?? 'no condition'}`;
+}
+
+const namesOf = (pods: readonly Pod[]): string => pods.map(({ metadata }) => metadata.name).join(' and ') || 'nobody';

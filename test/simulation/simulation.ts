@@ -1,0 +1,108 @@
+/**
+ * One run: a world, and everything that may befall it, all of it from one seed. First faults, with the safety invariants
+ * asked for after every write; then none, and it must come to rest with one active.
+ */
+import { SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import type { KubeObject } from '../../src/api/objects.ts';
+import { NO_FAULTS } from './faulty-wire.ts';
+import type { WireFaults } from './faulty-wire.ts';
+import { manifest } from './manifest.ts';
+import { Nemesis } from './nemesis.ts';
+import type { Targets } from './nemesis.ts';
+import { Chance } from './random.ts';
+import { tryOut } from './trials.ts';
+import { World } from './world.ts';
+import type { DatedViolation } from './world.ts';
+
+export interface RunOptions {
+  readonly seed: number;
+  /** Of virtual time with faults. Default 3. */
+  readonly minutes?: number;
+  /** Of the operator. Default: 1 to 3, by chance. */
+  readonly replicas?: number;
+  /** True: nothing goes wrong; for measuring. */
+  readonly quiet?: boolean;
+  /** Seconds from one fault to the next, on average. Default: 0.7 to 7, by chance. */
+  readonly faultEverySeconds?: number;
+  readonly print?: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly violation: DatedViolation | undefined;
+  /** The newest lines of the trace, and the objects, when something was violated. */
+  readonly tail: readonly string[];
+  readonly state: readonly KubeObject[];
+  readonly hash: string;
+  readonly virtualMs: number;
+}
+
+const DEFAULT_MINUTES = 3;
+/** After the faults: the slowest message arrives within this. */
+const CALM_MS = 20_000;
+/** Then everything must be in order after so long: the longest backoffs are 30 s and 60 s. */
+const SETTLE_MS = 130_000;
+/** Meanwhile some small things are tried out. */
+const TRIALS = 3;
+/** And stay so for as long. */
+const REST_MS = 60_000;
+
+export async function simulate(options: RunOptions): Promise<RunResult> {
+  const { seed, minutes = DEFAULT_MINUTES, quiet = false, print } = options;
+  const chance = new Chance(seed, 'world');
+  const replicas = options.replicas ?? 1 + chance.below(3);
+  const faults = quiet ? NO_FAULTS : wireFaults(new Chance(seed, 'network'));
+  const world = new World({ seed, replicas, faults, print });
+  const everyMs = chance.logBetween(700, 7_000);
+  const { faultEverySeconds = everyMs / 1_000 } = options;
+  world.begin();
+  world.cluster.create('user', SINGLETON_SERVICE, manifest());
+  const targets = targetsOf(world, new Chance(seed, 'nemesis'));
+  const nemesis = quiet ? undefined : new Nemesis(targets, faultEverySeconds * 1_000);
+  nemesis?.start();
+  await world.run(minutes * 60_000);
+  nemesis?.stop();
+  if (!world.engine.isStopped && !quiet) await comeToRest(world, targets);
+  const { violation, trace, engine } = world;
+  return {
+    seed,
+    violation,
+    tail: violation === undefined ? [] : trace.tail,
+    state: violation === undefined ? [] : world.state(),
+    hash: trace.hash,
+    virtualMs: engine.nowMs,
+  };
+}
+
+async function comeToRest(world: World, targets: Targets): Promise<void> {
+  world.heal();
+  await world.run(CALM_MS);
+  await world.settle(SETTLE_MS);
+  // The counts in the status may be written a moment later.
+  await world.run(2_000);
+  await tryOut(world, targets, TRIALS);
+  const active = await world.settle(SETTLE_MS);
+  if (active !== undefined) await world.rest(active, REST_MS);
+}
+
+function targetsOf(world: World, chance: Chance): Targets {
+  const { engine, cluster, network, kubelets, replicas, trace } = world;
+  return { engine, cluster, network, kubelets, replicas, trace, chance, compact: () => world.server.compact() };
+}
+
+/** From a quiet network to a bad one. */
+function wireFaults(chance: Chance): WireFaults {
+  const rate = (max: number): number => (chance.happens(0.4) ? 0 : chance.logBetween(max / 50, max));
+  return {
+    minLatencyMs: 0.3,
+    meanLatencyMs: chance.logBetween(0.3, 30),
+    slow: rate(0.1),
+    slowMs: chance.logBetween(200, 14_000),
+    lostRequest: rate(0.05),
+    lostAnswer: rate(0.08),
+    throttled: rate(0.05),
+    serverError: rate(0.05),
+    expired: rate(0.3),
+    streamTroubleMs: chance.happens(0.2) ? Infinity : chance.logBetween(2_000, 60_000),
+  };
+}

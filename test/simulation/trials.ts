@@ -1,0 +1,70 @@
+/**
+ * Small trials of a world that is in order and in which nothing else goes wrong: what people edit is put right, an active
+ * that fails for good is replaced, and what is nobody's business makes nobody write. In the midst of many faults the next
+ * move would hide that such a thing is not done.
+ */
+import { LEASE, POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import type { Lease, Pod } from '../../src/api/objects.ts';
+import { NAMESPACE, SINGLETON } from './manifest.ts';
+import { EDITS } from './nemesis.ts';
+import type { Targets } from './nemesis.ts';
+import type { World } from './world.ts';
+
+const WITHIN_MS = 60_000;
+const FOR_GOOD_MS = 3_600_000;
+
+type Trial = (world: World, targets: Targets) => Promise<void>;
+
+/** Nobody writes because of a label that is not ours. */
+const harmless: Trial = async (world, { chance, cluster }) => {
+  const labels = { 'somebody.else/label': String(chance.below(1e6)) };
+  const objects = [
+    [POD, chance.pick(cluster.list<Pod>(POD))],
+    [SERVICE, cluster.get(SERVICE, serviceName(SINGLETON), NAMESPACE)],
+    [LEASE, cluster.get(LEASE, leaseName(SINGLETON), NAMESPACE)],
+  ] as const;
+  const [type, object] = chance.pick(objects) ?? [];
+  if (type === undefined || object === undefined) return;
+  world.trace.note('trial', `somebody labels ${object.metadata.name}, which is theirs to do`);
+  world.isAtRest = true;
+  cluster.patch('user', type, object, { metadata: { labels } });
+  await world.run(3_000);
+  world.isAtRest = false;
+};
+
+const edit: Trial = async (world, targets) => {
+  const what = targets.chance.pick(EDITS)?.(targets);
+  if (what === undefined) return;
+  world.trace.note('trial', what);
+  await world.run(2_000);
+  await world.settle(WITHIN_MS);
+};
+
+/** It hangs, or does not come up again: somebody else is the active soon, and all is told as it is. */
+const failure: Trial = async (world, { chance, cluster, kubelets, replicas }) => {
+  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+  const active = cluster.list<Pod>(POD).find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  if (active === undefined) return;
+  const isHanging = chance.happens(0.5);
+  world.trace.note('trial', `${active.metadata.name} ${isHanging ? 'hangs' : 'crashes'} for good`);
+  if (isHanging) kubelets.hang(active, FOR_GOOD_MS);
+  else kubelets.crash(active, 1, FOR_GOOD_MS);
+  const leader = replicas.length > 1 && chance.happens(0.5) ? replicas.find(({ isLeading }) => isLeading) : undefined;
+  leader?.crash();
+  await world.run(2_000);
+  world.unwell.add(active.metadata.uid);
+  await world.settle(WITHIN_MS);
+  world.unwell.clear();
+  leader?.start();
+  kubelets.healAll();
+  await world.run(2_000);
+  await world.settle(WITHIN_MS);
+};
+
+const TRIALS: readonly Trial[] = [harmless, edit, edit, failure];
+
+export async function tryOut(world: World, targets: Targets, count: number): Promise<void> {
+  for (let tried = 0; tried < count && !world.engine.isStopped; tried += 1)
+    await targets.chance.pick(TRIALS)?.(world, targets);
+}
