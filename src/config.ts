@@ -69,7 +69,7 @@ const FLAGS = {
   'leader-lease-duration': flag(
     duration.pipe(z.number().min(1_000, 'must be at least 1s').max(300_000, 'must be at most 5m')),
     'how long after its last renewal a leader is replaced, 1s to 5m; rounded up to whole seconds',
-    '2s',
+    '3s',
   ),
   concurrency: flag(numeric(z.number().int().min(1).max(256)), 'singletons worked on at once, 1 to 256', '16'),
   'kube-api-qps': flag(

@@ -23,6 +23,8 @@ export const ANNOTATION = {
   switchover: `${GROUP}/switchover`,
   /** On the Lease: the move that led to the present holder, as JSON (see core/lease.ts). */
   move: `${GROUP}/move`,
+  /** On the operator replicas' own Lease: how long after a renewal which holder stops (see core/leadership.ts). */
+  stopsAfter: `${GROUP}/stops-after`,
 } as const;
 
 /** On a pod (label or annotation) or a node (label or annotation), with the value "true": never a candidate. */

@@ -4,9 +4,10 @@ import { Reflector } from '../adapters/kubernetes/reflector.ts';
 import { Store } from '../adapters/kubernetes/store.ts';
 import { isAlreadyExists, isConflict } from '../adapters/ports.ts';
 import type { Clock, KubernetesApi, Logger, Random } from '../adapters/ports.ts';
+import { ANNOTATION } from '../api/names.ts';
 import type { Lease } from '../api/objects.ts';
 import { toMicroTime } from '../api/time.ts';
-import { nextStep, notLeading, sees } from '../core/leadership.ts';
+import { nextStep, notLeading, parseStopsAfter, sees, stopsAfterText } from '../core/leadership.ts';
 import type { ElectionState, ElectionTimes, LeaderLease } from '../core/leadership.ts';
 
 export interface ElectionOptions {
@@ -149,11 +150,15 @@ export class Election {
       renewTime: now,
       ...(isNew && holder !== '' && { acquireTime: now, leaseTransitions: (seen?.leaseTransitions ?? -1) + 1 }),
     };
+    const annotations = {
+      [ANNOTATION.stopsAfter]: holder === '' ? null : stopsAfterText(holder, times.renewDeadlineMs),
+    };
     if (expect === undefined) {
-      const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace }, spec };
+      const metadata = { name, namespace, annotations };
+      const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec };
       return api.create<Lease>(LEASE, namespace, body, { deadlineMs });
     }
-    const patch = { metadata: { resourceVersion: expect }, spec };
+    const patch = { metadata: { resourceVersion: expect, annotations }, spec };
     return api.mergePatch<Lease>(LEASE, { namespace, name }, patch, { deadlineMs });
   }
 
@@ -171,11 +176,14 @@ export class Election {
   }
 }
 
-const viewOf = (lease: Lease | undefined): LeaderLease | undefined =>
-  lease === undefined
-    ? undefined
-    : {
-        holder: lease.spec?.holderIdentity ?? '',
-        resourceVersion: lease.metadata.resourceVersion,
-        durationMs: (lease.spec?.leaseDurationSeconds ?? 0) * 1000,
-      };
+function viewOf(lease: Lease | undefined): LeaderLease | undefined {
+  if (lease === undefined) return undefined;
+  const { metadata, spec } = lease;
+  const holder = spec?.holderIdentity ?? '';
+  return {
+    holder,
+    resourceVersion: metadata.resourceVersion,
+    durationMs: (spec?.leaseDurationSeconds ?? 0) * 1000,
+    stopsAfterMs: parseStopsAfter(metadata.annotations?.[ANNOTATION.stopsAfter], holder),
+  };
+}

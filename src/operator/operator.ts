@@ -35,6 +35,8 @@ export interface OperatorOptions {
   readonly concurrency: number;
 }
 
+/** Kubernetes puts it on the slices of headless Services. */
+const HEADLESS = 'service.kubernetes.io/headless';
 const SYNC_POLL_MS = 20;
 const MAX_AGAIN_AT_ONCE = 3;
 
@@ -143,7 +145,8 @@ export class Operator {
       this.#reflect(SERVICE, services, owned),
       this.#reflect(LEASE, leases, owned),
       ...(this.#options.mayReadNodes === false ? [] : [this.#reflect(NODE, nodes, {})]),
-      this.#reflect(endpointSlices, slices, owned),
+      // Where traffic goes. The headless Service's slices change with every member, and no decision reads them.
+      this.#reflect(endpointSlices, slices, { ...owned, labelSelector: `${LABEL.name},!${HEADLESS}` }),
     ];
   }
 

@@ -1,6 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { electionTimes, nextStep, notLeading, sees } from '../../src/core/leadership.ts';
+import {
+  electionTimes,
+  nextStep,
+  notLeading,
+  parseStopsAfter,
+  sees,
+  stopsAfterText,
+} from '../../src/core/leadership.ts';
 import type { ElectionState, LeaderLease } from '../../src/core/leadership.ts';
 
 const times = electionTimes(3_000);
@@ -37,6 +44,18 @@ describe('one step of the election of the leader', () => {
       3_000,
       { kind: 'wait', untilMs: 15_000 },
     ],
+    [
+      'takes it sooner from a holder that says when it stops, and not before',
+      sees(notLeading, { ...lease('other'), stopsAfterMs: 2_000 }, 0),
+      2_749,
+      { kind: 'wait', untilMs: 2_750 },
+    ],
+    [
+      'waits for the whole lease of a holder that says it stops only after it',
+      sees(notLeading, { ...lease('other'), stopsAfterMs: 9_000 }, 0),
+      2_999,
+      { kind: 'wait', untilMs: 3_000 },
+    ],
     ['a leader waits until the next renewal', leading(0), 10, { kind: 'wait', untilMs: 1_000 }],
     ['a leader renews', leading(0), 1_000, { kind: 'claim', expect: '1' }],
     ['a leader that could not renew steps down', leading(0), 2_000, { kind: 'stepDown' }],
@@ -54,6 +73,20 @@ describe('one step of the election of the leader', () => {
     const once = sees(notLeading, lease('other'), 100);
     expect(sees(once, lease('other'), 2_000)).toBe(once);
     expect(sees(once, lease('other', '2'), 2_000).seenAtMs).toBe(2_000);
+  });
+
+  test.each([
+    ['a_1 2000ms', 'a_1', 2_000],
+    ['a_1 2000ms', 'b_2', undefined],
+    ['a_1 soon', 'a_1', undefined],
+    [' 2000ms', '', undefined],
+    [undefined, 'a_1', undefined],
+  ])('that %j is said of %j means %j', (text, holder, ms) => {
+    expect(parseStopsAfter(text, holder)).toBe(ms);
+  });
+
+  test('what a holder says of itself is read back', () => {
+    expect(parseStopsAfter(stopsAfterText('host_1 2', 2_000.5), 'host_1 2')).toBe(2_001);
   });
 
   test('a lease too short to survive a failed renewal is refused', () => {
@@ -100,7 +133,7 @@ function runElection({ delays, naps, rates }: Weather): number[] {
       const { claim } = replica;
       if (claim !== undefined && claim.landsAt <= now && claim.landed === undefined && claim.landsAt > now - 10) {
         if (stored?.resourceVersion === claim.expect) {
-          stored = lease(replica.name, String(++version));
+          stored = { ...lease(replica.name, String(++version)), stopsAfterMs: times.renewDeadlineMs };
           claim.landed = stored;
         }
       }

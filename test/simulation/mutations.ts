@@ -241,7 +241,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'election-without-precondition',
     what: 'the leader Lease is taken whoever has it by now',
     file: ELECTION,
-    find: 'const patch = { metadata: { resourceVersion: expect }, spec };',
+    find: 'const patch = { metadata: { resourceVersion: expect, annotations }, spec };',
     replace: 'const patch = { spec };',
   },
   {
@@ -277,7 +277,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'impatient-standby',
     what: 'a standby takes the lead before the Lease has expired',
     file: LEADERSHIP,
-    find: 'const expiresAtMs = seenAtMs + Math.max(lease.durationMs, times.leaseDurationMs);',
+    find: 'const expiresAtMs = seenAtMs + patienceMs(lease, times);',
     replace: 'const expiresAtMs = seenAtMs + times.leaseDurationMs / 2;',
   },
   {

@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { TransportError } from '../../src/adapters/ports.ts';
+import { LABEL } from '../../src/api/names.ts';
+import type { Lease, Pod, Service } from '../../src/api/objects.ts';
+import type { SingletonService } from '../../src/api/types.ts';
+import { createCaches } from '../../src/operator/caches.ts';
+import { Reconciler } from '../../src/operator/reconcile.ts';
+import { objectsOf } from './resources.ts';
+import { KEY, failing, steady } from './stage.ts';
+import type { Stage } from './stage.ts';
+
+describe('a new leader', () => {
+  /** Watches of its own, which have brought the state before the move of its predecessor, and the strip of the old active. */
+  async function withWatchesBehind(): Promise<{ stage: Stage; successor: Reconciler; old: string }> {
+    const stage = await steady();
+    const { cluster, clock, active: old } = stage;
+    const caches = createCaches(cluster.logger);
+    for (const { type, store } of objectsOf(caches)) store.replace(cluster.all(type), '0');
+    stage.setReady(old, false);
+    cluster.deliver();
+    await stage.look();
+    stage.setReady(old, true);
+    caches.pods.apply('MODIFIED', cluster.find<Pod>(POD, old) as Pod);
+    return { stage, old, successor: new Reconciler({ api: cluster, caches, clock, logger: cluster.logger }) };
+  }
+
+  const listings = (stage: Stage, from: number): number =>
+    stage.since(from).filter((text) => text.startsWith('list pods')).length;
+
+  it('that has seen the strip of the last move and not its grant labels nobody', async () => {
+    const { stage, successor, old } = await withWatchesBehind();
+    const from = stage.cluster.requests.length;
+    await successor.reconcile(KEY);
+    expect(listings(stage, from)).toBe(1);
+    expect(stage.since(from).filter((text) => text.startsWith('patch'))).toEqual([]);
+    expect(stage.active).not.toBe(old);
+    const roles = stage.cluster.all<Pod>(POD).map(({ metadata }) => metadata.labels?.[LABEL.role]);
+    expect(roles.filter((role) => role === 'active')).toHaveLength(1);
+  });
+
+  it('reads everything before its first move of a singleton, and not before the next', async () => {
+    const stage = await steady();
+    stage.reconciler.leads();
+    const listed: number[] = [];
+    while (listed.length < 2) {
+      const [from, old] = [stage.cluster.requests.length, stage.active];
+      stage.setReady(old, false);
+      stage.cluster.deliver();
+      await stage.look();
+      expect(stage.active).not.toBe(old);
+      stage.setReady(old, true);
+      await stage.settle();
+      listed.push(listings(stage, from));
+    }
+    expect(listed).toEqual([1, 0]);
+  });
+
+  it('that loses the answer to a write reads everything again before it goes on', async () => {
+    const stage = await steady();
+    const next = stage.standby;
+    stage.cluster.onRequest = failing(new RegExp(`patch pods/${next}`), new TransportError('deadline', 'no answer'));
+    stage.setReady(stage.active, false);
+    stage.cluster.deliver();
+    const from = stage.cluster.requests.length;
+    await stage.look();
+    expect(listings(stage, from)).toBe(0);
+    stage.cluster.onRequest = () => undefined;
+    await stage.look();
+    expect(listings(stage, from)).toBe(1);
+    expect(stage.selector?.[LABEL.term]).toBe('2');
+  });
+
+  it('with nothing to do reads nothing', async () => {
+    const stage = await steady();
+    stage.reconciler.leads();
+    const from = stage.cluster.requests.length;
+    await stage.settle();
+    expect(stage.cluster.requests.length).toBe(from);
+  });
+});
+
+describe('a process whose watches lag behind a move that another one made', () => {
+  /** Moves the active to the standby as an operator does; no watch tells of it. */
+  function moved(stage: Stage): { readonly old: string; readonly active: string } {
+    const { active: old, standby: active, cluster } = stage;
+    const uid = cluster.find<Pod>(POD, active)?.metadata.uid ?? '';
+    const labelled = (pod: string, labels: Record<string, string>): void =>
+      cluster.edit<Pod>(POD, pod, (object) => ({
+        ...object,
+        metadata: { ...object.metadata, labels: { ...object.metadata.labels, ...labels } },
+      }));
+    const [kind, reason, to] = ['Failover', 'ActiveCrashed', `${active}_${uid}`];
+    const move = { kind, reason, message: 'm', from: old, to, term: 2, detectedWallMs: 1, grantedWallMs: 1 };
+    labelled(old, { [LABEL.role]: 'standby' });
+    cluster.edit<Lease>(LEASE, 'db-active', (lease) => ({
+      ...lease,
+      spec: { ...lease.spec, holderIdentity: to, leaseTransitions: 2 },
+      metadata: { ...lease.metadata, annotations: { 'singleton-operator.io/move': JSON.stringify(move) } },
+    }));
+    labelled(active, { [LABEL.role]: 'active', [LABEL.term]: '2' });
+    cluster.edit<Service>(SERVICE, 'db', (service) => ({
+      ...service,
+      spec: { ...service.spec, selector: { [LABEL.name]: 'db', [LABEL.term]: '2' } },
+    }));
+    return { old, active };
+  }
+
+  const tell = (stage: Stage, ...pods: string[]): void => {
+    const { caches } = stage.cluster;
+    for (const name of pods) {
+      const pod = stage.cluster.find<Pod>(POD, name);
+      if (pod !== undefined) caches.pods.apply('MODIFIED', pod);
+    }
+  };
+
+  const roles = (stage: Stage): Record<string, string | undefined> =>
+    Object.fromEntries(
+      stage.cluster.all<Pod>(POD).map(({ metadata }) => [metadata.name, metadata.labels?.[LABEL.role]]),
+    );
+
+  it('does not bring the former active back by an old Lease', async () => {
+    const stage = await steady();
+    const { old, active } = moved(stage);
+    tell(stage, old, active);
+    const service = stage.cluster.find<Service>(SERVICE, 'db');
+    if (service !== undefined) stage.cluster.caches.services.apply('MODIFIED', service);
+    await stage.look();
+    expect(stage.selector?.[LABEL.term]).toBe('2');
+    expect(roles(stage)).toEqual({ [old]: 'standby', [active]: 'active' });
+  });
+
+  it('does not create a Service that selects the former active', async () => {
+    const stage = await steady();
+    const { old, active } = moved(stage);
+    tell(stage, old, active);
+    const service = stage.cluster.find<Service>(SERVICE, 'db');
+    stage.cluster.remove(SERVICE, 'db');
+    if (service !== undefined) stage.cluster.caches.services.forget(service);
+    await stage.look();
+    expect(stage.selector?.[LABEL.term]).toBe('2');
+  });
+
+  it('rebuilds a lost Lease around the active, not around the former one that it still knows', async () => {
+    const stage = await steady();
+    const { active } = moved(stage);
+    const lease = stage.cluster.find<Lease>(LEASE, 'db-active');
+    stage.cluster.remove(LEASE, 'db-active');
+    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
+    await stage.look();
+    expect(stage.active).toBe(active);
+    expect(stage.lease?.leaseTransitions).toBe(1002);
+  });
+
+  it('rebuilds it around the active of which only the status tells', async () => {
+    const stage = await steady();
+    const { active } = moved(stage);
+    const [lease, pod] = [stage.cluster.find<Lease>(LEASE, 'db-active'), stage.cluster.find<Pod>(POD, active)];
+    stage.cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
+      ...object,
+      status: { ...object.status, term: 2, active: { pod: active, uid: pod?.metadata.uid ?? '', term: 2 } },
+    }));
+    stage.cluster.remove(LEASE, 'db-active');
+    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
+    // As if it had been created while the watch of pods was silent.
+    if (pod !== undefined)
+      stage.cluster.caches.pods.replace(
+        stage.cluster.all<Pod>(POD).filter((one) => one !== pod),
+        '1',
+      );
+    await stage.look();
+    expect(stage.active).toBe(active);
+  });
+});
