@@ -20,6 +20,7 @@ import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { recordGrant } from '../../src/core/invariants.ts';
 import type { Grants } from '../../src/core/invariants.ts';
+import { slotInName } from '../../src/core/slots.ts';
 import { controllerOf } from '../../src/operator/views.ts';
 import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
@@ -40,6 +41,8 @@ export interface Violation {
     | 'I8'
     | 'leader'
     | 'routing'
+    | 'cas'
+    | 'slots'
     | 'foreign'
     | 'assertion'
     | 'error';
@@ -77,6 +80,10 @@ interface Watched {
 /** How far the term of a lost Lease jumps, as the protocol says. */
 const GAP = 1_000;
 
+/** A process that began so lately has what it knows from whole lists, of members that have been there for so long. */
+const YOUNG_MS = 15_000;
+const LONG_MS = 30_000;
+
 /** Between a look at whether the singleton is paused and the grant, when the operator is not held up. */
 const PAUSE_SEEN_WITHIN_MS = 1_000;
 
@@ -87,16 +94,18 @@ export class Checkers {
   readonly #watched = new Map<string, Watched>();
   /** By author: when the API server answered it whether the singleton is paused; the last first. */
   readonly #askedAtMs = new Map<string, number[]>();
+  /** When each object was written to last, by UID. */
+  readonly #changedAtMs = new Map<string, number>();
   /** Since when the request that is being served was on its way, and from whom. */
-  #serving: { readonly author: Author | undefined; readonly sentAtMs: number } | undefined;
+  #serving: { readonly author: Author; readonly sentAtMs: number; readonly begunAtMs: number } | undefined;
 
   constructor(options: CheckersOptions) {
     this.#options = options;
   }
 
-  onArrival(request: WireRequest, { atMs, epoch }: Sent): void {
+  onArrival(request: WireRequest, { atMs, begunAtMs, epoch }: Sent): void {
     const author = { name: request.user, epoch };
-    this.#serving = { author, sentAtMs: atMs };
+    this.#serving = { author, sentAtMs: atMs, begunAtMs };
     if (request.verb === 'get' && request.resource === SINGLETON_SERVICE.plural)
       this.#askedAtMs.set(
         author.name,
@@ -108,6 +117,7 @@ export class Checkers {
   onWrite(write: Write): void {
     const author = this.#serving?.author?.name === write.user ? this.#serving.author : undefined;
     const sentAtMs = this.#serving?.sentAtMs ?? 0;
+    this.#judgePrecondition(write, author);
     switch (write.type) {
       case SINGLETON_SERVICE:
         return this.#onSingleton(write, author);
@@ -120,6 +130,23 @@ export class Checkers {
       default:
         return undefined;
     }
+  }
+
+  /** A patch that was decided before somebody else changed the object must be refused (compare-and-swap). */
+  #judgePrecondition({ type, before, after, verb }: Write, author: Author | undefined): void {
+    const object = after ?? before;
+    if (object === undefined) return;
+    const { uid, name } = object.metadata;
+    const { nowMs } = this.#options.engine;
+    const changedAtMs = this.#changedAtMs.get(uid) ?? 0;
+    const begunAtMs = this.#serving?.begunAtMs ?? nowMs;
+    if (author !== undefined && verb === 'patch' && changedAtMs > begunAtMs)
+      this.#broken(
+        'cas',
+        `${author.name} wrote to ${type.plural} ${name} what it decided before the last change of it`,
+      );
+    if (after === undefined) this.#changedAtMs.delete(uid);
+    else this.#changedAtMs.set(uid, nowMs);
   }
 
   /** When a request leaves. True: it is to write to something else than the leader Lease. */
@@ -248,10 +275,28 @@ export class Checkers {
     if (isDeleted && old !== undefined) this.#judgeDeletion(old, singleton, author, isStale);
     if (pod === undefined) return void this.#authored.delete(any.metadata.uid);
     this.#noteAuthored(old, pod);
+    if (old === undefined) this.#judgeCreation(pod, singleton, author);
     this.#judgeTerm(old, pod, singleton, author);
     const wasActive = old?.metadata.labels?.[LABEL.role] === ROLE.active;
     if (!wasActive && pod.metadata.labels?.[LABEL.role] === ROLE.active) this.#judgeRoles(singleton, author, isStale);
     this.#judgeRouting(singleton, author);
+  }
+
+  /** Who has just listed everything knows whom there has been for long. (A watch that is silent for long may know less.) */
+  #judgeCreation(pod: Pod, singleton: SingletonService, { name }: Author): void {
+    const nowMs = this.#options.engine.nowMs;
+    const replica = this.#options.replicas.find((one) => one.name === name);
+    if (replica === undefined || nowMs - replica.startedAtMs > YOUNG_MS) return;
+    const slot = pod.metadata.labels?.[LABEL.slot];
+    const twin = this.#membersOf(singleton).find(({ metadata, status }) => {
+      const isOther =
+        metadata.uid !== pod.metadata.uid && slotInName(singleton.metadata.name, metadata.name) === Number(slot);
+      const isAlive = metadata.deletionTimestamp === undefined && status?.phase === 'Running';
+      const isNamed = metadata.labels?.[LABEL.name] === singleton.metadata.name;
+      return isOther && isAlive && isNamed && nowMs - (this.#changedAtMs.get(metadata.uid) ?? nowMs) > LONG_MS;
+    });
+    if (twin !== undefined)
+      this.#broken('slots', `${name} created ${pod.metadata.name}, and ${twin.metadata.name} has been there for long`);
   }
 
   #noteAuthored(old: Pod | undefined, pod: Pod): void {
@@ -297,7 +342,10 @@ export class Checkers {
   #judgeRoles(singleton: SingletonService, author: Author, isStale: boolean): void {
     const active = this.#membersOf(singleton).filter(
       ({ metadata }) =>
-        metadata.labels?.[LABEL.role] === ROLE.active && this.#authored.get(metadata.uid)?.role === ROLE.active,
+        // One whose name somebody took away is nobody's to an operator, until its watch of it tells.
+        metadata.labels?.[LABEL.name] === singleton.metadata.name &&
+        metadata.labels[LABEL.role] === ROLE.active &&
+        this.#authored.get(metadata.uid)?.role === ROLE.active,
     );
     if (active.length <= 1 || isStale || this.#of(singleton).staleUnder === this.#lead) return;
     this.#broken('I3', `${active.map(({ metadata }) => metadata.name).join(' and ')} are active, by ${author.name}`);

@@ -64,13 +64,15 @@ export interface Network {
 /** How it stood with the sender when a request left. */
 export interface Sent {
   readonly atMs: number;
+  /** When it was decided to send it: before, if its sender was frozen in between. */
+  readonly begunAtMs: number;
   /** How often it had begun to lead. */
   readonly epoch: number;
 }
 
 /** Told of each request: when it leaves and when it arrives. */
 export interface WireWatcher {
-  onSent(request: WireRequest): Sent;
+  onSent(request: WireRequest): Omit<Sent, 'begunAtMs'>;
   /** Right before it is served, even if whoever sent it is dead by now. */
   onArrival(request: WireRequest, sent: Sent): void;
 }
@@ -180,7 +182,7 @@ class Call<T> {
   #isWithdrawn = false;
   /** The deadline counts from here, also when it leaves later: the process may be frozen in between. */
   readonly #begunAtMs: number;
-  #sent: Sent = { atMs: 0, epoch: 0 };
+  #sent: Sent = { atMs: 0, begunAtMs: 0, epoch: 0 };
   #cancelDeadline: (() => void) | undefined;
 
   constructor(parts: Parts, request: WireRequest, serve: () => T, { signal, deadlineMs }: CallOptions) {
@@ -197,7 +199,7 @@ class Call<T> {
     if (signal?.aborted === true) this.#end('aborted', 'aborted before it was sent');
     else {
       signal?.addEventListener('abort', this.#onAbort);
-      parts.process.send(() => this.#leave(), isWrite(request));
+      parts.process.send(() => this.#leave(), request);
     }
   }
 
@@ -209,7 +211,7 @@ class Call<T> {
   #leave(): void {
     const { network, chance, watcher, process } = this.#parts;
     const { engine, trace, faults } = network;
-    this.#sent = watcher.onSent(this.#request);
+    this.#sent = { ...watcher.onSent(this.#request), begunAtMs: this.#begunAtMs };
     if (isUnreachable(this.#parts)) return this.#getLost('not reached');
     if (chance.happens(faults.lostRequest)) {
       trace.note('fault', `${process.name}: ${nameOf(this.#request)} is lost on its way`);

@@ -5,12 +5,14 @@ import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName }
 import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
 import type { Cluster } from './cluster.ts';
 import type { Engine } from './engine.ts';
+import { isWrite } from './faulty-wire.ts';
 import type { Network } from './faulty-wire.ts';
 import type { Kubelets } from './kubelets.ts';
+import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
 import type { Chance } from './random.ts';
 import type { Replica } from './replica.ts';
 import type { Trace } from './trace.ts';
-import { NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+import type { WireRequest } from './wire.ts';
 
 export interface Targets {
   readonly engine: Engine;
@@ -79,11 +81,26 @@ const crash = onReplica(({ engine, chance }, replica) => {
   return `${name} crashes, for ${seconds(downMs)}`;
 });
 
+/** The moments that matter: a write, a claim or renewal of the lead, or anything. */
+function aRequest(chance: Chance): readonly [string, (request: WireRequest) => boolean] {
+  const kind = chance.pick(['write', 'write', 'claim', 'request'] as const) ?? 'request';
+  switch (kind) {
+    case 'write':
+      return [kind, isWrite];
+    case 'claim':
+      return [kind, ({ namespace, verb }) => namespace === LEADER_LEASE.namespace && verb !== 'watch'];
+    case 'request':
+      return [kind, () => true];
+    default:
+      return kind satisfies never;
+  }
+}
+
 const crashAtCall = onReplica(({ engine, chance, trace }, replica) => {
   const { name, process } = replica;
   const downMs = chance.logBetween(50, 10_000);
   const afterMs = chance.between(0, 5);
-  const onlyWrites = chance.happens(0.6);
+  const [what, isIt] = aRequest(chance);
   process?.onNextCall(() => {
     trace.note('fault', `${name} crashes ${afterMs.toFixed(1)} ms after a request`);
     engine.after(afterMs, () => {
@@ -91,8 +108,8 @@ const crashAtCall = onReplica(({ engine, chance, trace }, replica) => {
       replica.crash();
       engine.after(downMs, () => replica.start());
     });
-  }, onlyWrites);
-  return `${name} will crash at its next ${onlyWrites ? 'write' : 'request'}, for ${seconds(downMs)}`;
+  }, isIt);
+  return `${name} will crash at its next ${what}, for ${seconds(downMs)}`;
 });
 
 const stop = onReplica(({ engine, chance }, replica) => {
@@ -116,12 +133,14 @@ const freezeNow = onReplica((targets, replica) => {
 const freezeAtCall = onReplica((targets, replica) => {
   const { name, process } = replica;
   const forMs = targets.chance.logBetween(500, 30_000);
-  const onlyWrites = targets.chance.happens(0.6);
+  const [what, isIt] = aRequest(targets.chance);
+  const afterMs = targets.chance.happens(0.5) ? targets.chance.between(0, 2) : undefined;
   process?.onNextCall(() => {
-    targets.trace.note('fault', `${name} freezes in the middle of a request`);
-    freeze(targets, replica, forMs);
-  }, onlyWrites);
-  return `${name} will freeze at its next ${onlyWrites ? 'write' : 'request'} for ${seconds(forMs)}`;
+    targets.trace.note('fault', `${name} freezes ${afterMs === undefined ? 'in the middle of' : 'after'} a request`);
+    if (afterMs === undefined) freeze(targets, replica, forMs);
+    else targets.engine.after(afterMs, () => freeze(targets, replica, forMs));
+  }, isIt);
+  return `${name} will freeze at its next ${what} for ${seconds(forMs)}`;
 });
 
 const partition = onReplica(({ engine, network, chance }, replica) => {
@@ -245,13 +264,22 @@ const labelNode: Fault = ({ cluster, chance }) => {
 
 // --- users ----------------------------------------------------------------------------------------------------------------
 
-const editLabel = onPod(({ cluster, chance }, pod) => {
+/** Often the one that counts now, or the next. */
+function someTerm({ cluster, chance }: Targets): string {
+  const service = cluster.get<Service>(SERVICE, serviceName(SINGLETON), NAMESPACE);
+  const term = Number(service?.spec?.selector?.[LABEL.term] ?? 0);
+  return String(chance.pick([term, term, term + 1, Math.max(0, term - 1), 0, chance.below(12)]) ?? 0);
+}
+
+const editLabel = onPod((targets, pod) => {
+  const { cluster, chance } = targets;
   const edits: Record<string, string | null>[] = [
     { [LABEL.role]: null },
     { [LABEL.role]: ROLE.standby },
     { [LABEL.role]: ROLE.active },
     { [LABEL.term]: null },
-    { [LABEL.term]: String(chance.below(12)) },
+    { [LABEL.term]: someTerm(targets) },
+    { [LABEL.term]: someTerm(targets) },
     { [LABEL.name]: null },
     { [LABEL.name]: 'other' },
     { [LABEL.slot]: String(chance.below(5)) },
@@ -297,12 +325,13 @@ const deleteService = (name: string): Fault =>
     return `somebody deletes the Service ${name}`;
   });
 
-const editService = onObject(SERVICE, serviceName(SINGLETON), ({ cluster, chance }, object) => {
+const editService = onObject(SERVICE, serviceName(SINGLETON), (targets, object) => {
+  const { cluster, chance } = targets;
   const service = object as Service;
   const { selector = {} } = service.spec ?? {};
   const edits: object[] = [
     { spec: { selector: { [LABEL.term]: null } } },
-    { spec: { selector: { [LABEL.term]: String(chance.below(12)) } } },
+    { spec: { selector: { [LABEL.term]: someTerm(targets) } } },
     { spec: { selector: { more: 'label' } } },
     { spec: { selector: Object.fromEntries(Object.keys(selector).map((key) => [key, null])) } },
     { spec: { publishNotReadyAddresses: false } },
@@ -332,9 +361,10 @@ const foreignService: Fault = ({ cluster, engine, chance }) => {
 };
 
 /** Not ours, but with our labels: it must never be routed to for long, and never be deleted. */
-const stranger: Fault = ({ cluster, chance }) => {
+const stranger: Fault = (targets) => {
+  const { cluster, chance } = targets;
   const name = `stranger-${chance.below(1e6)}`;
-  const labels = { [LABEL.name]: SINGLETON, [LABEL.role]: ROLE.active, [LABEL.term]: String(chance.below(12)) };
+  const labels = { [LABEL.name]: SINGLETON, [LABEL.role]: ROLE.active, [LABEL.term]: someTerm(targets) };
   const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: NAMESPACE, labels } };
   cluster.create(USER, POD, { ...body, spec: { containers: [{ name: 'app', image: 'other' }] } });
   return `somebody creates ${name} with our labels`;

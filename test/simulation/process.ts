@@ -8,6 +8,7 @@
 import type { Clock } from '../../src/adapters/ports.ts';
 import type { Engine } from './engine.ts';
 import type { Chance } from './random.ts';
+import type { WireRequest } from './wire.ts';
 
 /** A timer is late by at least so much: a clock of another rate must not see it early by a rounding error. */
 const TIMER_SLACK_MS = 0.001;
@@ -36,7 +37,7 @@ export class SimulatedProcess {
   #inbox: Delivery[] = [];
   #outbox: (() => void)[] = [];
   /** Called in the middle of its next request: freezes it there. */
-  #onCall: ((isWrite: boolean) => boolean) | undefined;
+  #onCall: ((request: WireRequest) => boolean) | undefined;
 
   constructor(name: string, engine: Engine, chance: Chance, { rate, wallOffsetMs }: ClockFault) {
     this.name = name;
@@ -71,9 +72,9 @@ export class SimulatedProcess {
   }
 
   /** Lets a request leave, now or when it is woken. */
-  send(leave: () => void, isWrite = false): void {
+  send(leave: () => void, request?: WireRequest): void {
     if (this.#state === 'dead') return;
-    if (this.#onCall?.(isWrite) === true) this.#onCall = undefined;
+    if (request !== undefined && this.#onCall?.(request) === true) this.#onCall = undefined;
     if (this.#state === 'frozen') this.#outbox.push(leave);
     else leave();
   }
@@ -82,10 +83,10 @@ export class SimulatedProcess {
     if (this.#state === 'running') this.#state = 'frozen';
   }
 
-  /** For freezing it at its next request (or write), after the decision and before anything is sent. */
-  onNextCall(run: () => void, onlyWrites: boolean): void {
-    this.#onCall = (isWrite) => {
-      if (onlyWrites && !isWrite) return false;
+  /** For freezing it in the middle of such a request, after the decision and before anything is sent. */
+  onNextCall(run: () => void, isIt: (request: WireRequest) => boolean): void {
+    this.#onCall = (request) => {
+      if (!isIt(request)) return false;
       run();
       return true;
     };

@@ -41,6 +41,7 @@ export class Replica {
   /** How often it has begun to lead. */
   epoch = 0;
   isLeading = false;
+  startedAtMs = 0;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
@@ -63,6 +64,7 @@ export class Replica {
   start(): void {
     if (this.#running !== undefined) return;
     this.#incarnation += 1;
+    this.startedAtMs = this.#options.network.engine.nowMs;
     this.#running = this.#launch();
   }
 

@@ -10,6 +10,132 @@ import { objectsOf } from './resources.ts';
 import { KEY, failing, steady } from './stage.ts';
 import type { Stage } from './stage.ts';
 
+describe('a process whose watches lag behind a move that another one made', () => {
+  /** Moves the active to the standby as an operator does; no watch tells of it. */
+  function moved(stage: Stage): { readonly old: string; readonly active: string } {
+    const { active: old, standby: active, cluster } = stage;
+    const uid = cluster.find<Pod>(POD, active)?.metadata.uid ?? '';
+    const labelled = (pod: string, labels: Record<string, string>): void =>
+      cluster.edit<Pod>(POD, pod, (object) => ({
+        ...object,
+        metadata: { ...object.metadata, labels: { ...object.metadata.labels, ...labels } },
+      }));
+    const [kind, reason, to] = ['Failover', 'ActiveCrashed', `${active}_${uid}`];
+    const move = { kind, reason, message: 'm', from: old, to, term: 2, detectedWallMs: 1, grantedWallMs: 1 };
+    labelled(old, { [LABEL.role]: 'standby' });
+    cluster.edit<Lease>(LEASE, 'db-active', (lease) => ({
+      ...lease,
+      spec: { ...lease.spec, holderIdentity: to, leaseTransitions: 2 },
+      metadata: { ...lease.metadata, annotations: { 'singleton-operator.io/move': JSON.stringify(move) } },
+    }));
+    labelled(active, { [LABEL.role]: 'active', [LABEL.term]: '2' });
+    cluster.edit<Service>(SERVICE, 'db', (service) => ({
+      ...service,
+      spec: { ...service.spec, selector: { [LABEL.name]: 'db', [LABEL.term]: '2' } },
+    }));
+    return { old, active };
+  }
+
+  const tell = (stage: Stage, ...pods: string[]): void => {
+    const { caches } = stage.cluster;
+    for (const name of pods) {
+      const pod = stage.cluster.find<Pod>(POD, name);
+      if (pod !== undefined) caches.pods.apply('MODIFIED', pod);
+    }
+  };
+
+  const roles = (stage: Stage): Record<string, string | undefined> =>
+    Object.fromEntries(
+      stage.cluster.all<Pod>(POD).map(({ metadata }) => [metadata.name, metadata.labels?.[LABEL.role]]),
+    );
+
+  it('does not bring the former active back by an old Lease', async () => {
+    const stage = await steady();
+    const { old, active } = moved(stage);
+    tell(stage, old, active);
+    const service = stage.cluster.find<Service>(SERVICE, 'db');
+    if (service !== undefined) stage.cluster.caches.services.apply('MODIFIED', service);
+    await stage.look();
+    expect(stage.selector?.[LABEL.term]).toBe('2');
+    expect(roles(stage)).toEqual({ [old]: 'standby', [active]: 'active' });
+  });
+
+  it('takes the role from a former active that it does not know as one, before it gives it to the next', async () => {
+    const stage = await steady();
+    const { active: old, standby: next, cluster } = stage;
+    const { caches } = cluster;
+    // The grant was the last thing that another one wrote; and the watch of pods stopped before the old one became active.
+    const pods = cluster.all<Pod>(POD).map((pod) => ({
+      ...pod,
+      metadata: { ...pod.metadata, resourceVersion: pod.metadata.name === old ? '1' : pod.metadata.resourceVersion },
+    }));
+    const uid = cluster.find<Pod>(POD, next)?.metadata.uid ?? '';
+    const [kind, reason, to] = ['Failover', 'ActiveCrashed', `${next}_${uid}`];
+    const move = { kind, reason, message: 'm', from: old, to, term: 2, detectedWallMs: 1, grantedWallMs: 1 };
+    cluster.edit<Lease>(LEASE, 'db-active', (lease) => ({
+      ...lease,
+      spec: { ...lease.spec, holderIdentity: to, leaseTransitions: 2 },
+      metadata: { ...lease.metadata, annotations: { 'singleton-operator.io/move': JSON.stringify(move) } },
+    }));
+    cluster.deliver();
+    const standby = { [LABEL.role]: 'standby' };
+    caches.pods.replace(
+      pods.map((pod) => ({
+        ...pod,
+        metadata: { ...pod.metadata, labels: { ...pod.metadata.labels, ...standby } },
+      })),
+      '1',
+    );
+    const from = cluster.requests.length;
+    await stage.look();
+    const writes = stage.since(from).filter((text) => text.startsWith('patch pods'));
+    expect(writes).toEqual([`patch pods/${old}`, `patch pods/${next}`]);
+    expect(roles(stage)).toEqual({ [old]: 'standby', [next]: 'active' });
+  });
+
+  it('does not create a Service that selects the former active', async () => {
+    const stage = await steady();
+    const { old, active } = moved(stage);
+    tell(stage, old, active);
+    const service = stage.cluster.find<Service>(SERVICE, 'db');
+    stage.cluster.remove(SERVICE, 'db');
+    if (service !== undefined) stage.cluster.caches.services.forget(service);
+    await stage.look();
+    expect(stage.selector?.[LABEL.term]).toBe('2');
+  });
+
+  it('rebuilds a lost Lease around the active, not around the former one that it still knows', async () => {
+    const stage = await steady();
+    const { active } = moved(stage);
+    const lease = stage.cluster.find<Lease>(LEASE, 'db-active');
+    stage.cluster.remove(LEASE, 'db-active');
+    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
+    await stage.look();
+    expect(stage.active).toBe(active);
+    expect(stage.lease?.leaseTransitions).toBe(1002);
+  });
+
+  it('rebuilds it around the active of which only the status tells', async () => {
+    const stage = await steady();
+    const { active } = moved(stage);
+    const [lease, pod] = [stage.cluster.find<Lease>(LEASE, 'db-active'), stage.cluster.find<Pod>(POD, active)];
+    stage.cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
+      ...object,
+      status: { ...object.status, term: 2, active: { pod: active, uid: pod?.metadata.uid ?? '', term: 2 } },
+    }));
+    stage.cluster.remove(LEASE, 'db-active');
+    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
+    // As if it had been created while the watch of pods was silent.
+    if (pod !== undefined)
+      stage.cluster.caches.pods.replace(
+        stage.cluster.all<Pod>(POD).filter((one) => one !== pod),
+        '1',
+      );
+    await stage.look();
+    expect(stage.active).toBe(active);
+  });
+});
+
 describe('a new leader', () => {
   /** Watches of its own, which have brought the state before the move of its predecessor, and the strip of the old active. */
   async function withWatchesBehind(): Promise<{ stage: Stage; successor: Reconciler; old: string }> {
@@ -77,98 +203,5 @@ describe('a new leader', () => {
     const from = stage.cluster.requests.length;
     await stage.settle();
     expect(stage.cluster.requests.length).toBe(from);
-  });
-});
-
-describe('a process whose watches lag behind a move that another one made', () => {
-  /** Moves the active to the standby as an operator does; no watch tells of it. */
-  function moved(stage: Stage): { readonly old: string; readonly active: string } {
-    const { active: old, standby: active, cluster } = stage;
-    const uid = cluster.find<Pod>(POD, active)?.metadata.uid ?? '';
-    const labelled = (pod: string, labels: Record<string, string>): void =>
-      cluster.edit<Pod>(POD, pod, (object) => ({
-        ...object,
-        metadata: { ...object.metadata, labels: { ...object.metadata.labels, ...labels } },
-      }));
-    const [kind, reason, to] = ['Failover', 'ActiveCrashed', `${active}_${uid}`];
-    const move = { kind, reason, message: 'm', from: old, to, term: 2, detectedWallMs: 1, grantedWallMs: 1 };
-    labelled(old, { [LABEL.role]: 'standby' });
-    cluster.edit<Lease>(LEASE, 'db-active', (lease) => ({
-      ...lease,
-      spec: { ...lease.spec, holderIdentity: to, leaseTransitions: 2 },
-      metadata: { ...lease.metadata, annotations: { 'singleton-operator.io/move': JSON.stringify(move) } },
-    }));
-    labelled(active, { [LABEL.role]: 'active', [LABEL.term]: '2' });
-    cluster.edit<Service>(SERVICE, 'db', (service) => ({
-      ...service,
-      spec: { ...service.spec, selector: { [LABEL.name]: 'db', [LABEL.term]: '2' } },
-    }));
-    return { old, active };
-  }
-
-  const tell = (stage: Stage, ...pods: string[]): void => {
-    const { caches } = stage.cluster;
-    for (const name of pods) {
-      const pod = stage.cluster.find<Pod>(POD, name);
-      if (pod !== undefined) caches.pods.apply('MODIFIED', pod);
-    }
-  };
-
-  const roles = (stage: Stage): Record<string, string | undefined> =>
-    Object.fromEntries(
-      stage.cluster.all<Pod>(POD).map(({ metadata }) => [metadata.name, metadata.labels?.[LABEL.role]]),
-    );
-
-  it('does not bring the former active back by an old Lease', async () => {
-    const stage = await steady();
-    const { old, active } = moved(stage);
-    tell(stage, old, active);
-    const service = stage.cluster.find<Service>(SERVICE, 'db');
-    if (service !== undefined) stage.cluster.caches.services.apply('MODIFIED', service);
-    await stage.look();
-    expect(stage.selector?.[LABEL.term]).toBe('2');
-    expect(roles(stage)).toEqual({ [old]: 'standby', [active]: 'active' });
-  });
-
-  it('does not create a Service that selects the former active', async () => {
-    const stage = await steady();
-    const { old, active } = moved(stage);
-    tell(stage, old, active);
-    const service = stage.cluster.find<Service>(SERVICE, 'db');
-    stage.cluster.remove(SERVICE, 'db');
-    if (service !== undefined) stage.cluster.caches.services.forget(service);
-    await stage.look();
-    expect(stage.selector?.[LABEL.term]).toBe('2');
-  });
-
-  it('rebuilds a lost Lease around the active, not around the former one that it still knows', async () => {
-    const stage = await steady();
-    const { active } = moved(stage);
-    const lease = stage.cluster.find<Lease>(LEASE, 'db-active');
-    stage.cluster.remove(LEASE, 'db-active');
-    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
-    await stage.look();
-    expect(stage.active).toBe(active);
-    expect(stage.lease?.leaseTransitions).toBe(1002);
-  });
-
-  it('rebuilds it around the active of which only the status tells', async () => {
-    const stage = await steady();
-    const { active } = moved(stage);
-    const [lease, pod] = [stage.cluster.find<Lease>(LEASE, 'db-active'), stage.cluster.find<Pod>(POD, active)];
-    stage.cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
-      ...object,
-      status: { ...object.status, term: 2, active: { pod: active, uid: pod?.metadata.uid ?? '', term: 2 } },
-    }));
-    stage.cluster.remove(LEASE, 'db-active');
-    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
-    // As if it had been created while the watch of pods was silent.
-    if (pod !== undefined)
-      stage.cluster.caches.pods.replace(
-        stage.cluster.all<Pod>(POD).filter((one) => one !== pod),
-        '1',
-      );
-    await stage.look();
-    expect(stage.active).toBe(active);
   });
 });
