@@ -165,11 +165,13 @@ export class Cluster {
   async movedFromOrUnnoticed(old: Pod, operatorsUp = true): Promise<void> {
     const before = restarts(old);
     const { uid, name } = old.metadata;
-    await this.until(`a move away from ${name}`, async () => {
-      if (await this.#hasMovedFrom(old)) return true;
-      const now = (await this.pods('echo')).find(({ metadata }) => metadata.uid === uid);
+    const isUnnoticed = (): boolean => {
+      const now = this.watcher.latest(uid);
       return now !== undefined && restarts(now) > before && isReady(now) && !(operatorsUp && this.watcher.sawDown(uid));
-    });
+    };
+    // What the watches brought is enough to wait by: questions to the API server would compete with what is measured.
+    await this.until(`a move away from ${name}`, async () => this.watcher.sawRoutedOtherThan(uid) || isUnnoticed());
+    await this.until(`${name} to be left`, async () => (await this.#hasMovedFrom(old)) || isUnnoticed());
   }
 
   async #hasMovedFrom(old: Pod): Promise<boolean> {

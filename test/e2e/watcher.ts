@@ -86,6 +86,16 @@ export class Watcher {
     return this.pods.some(({ object }) => object.metadata.uid === uid && !isUp(object));
   }
 
+  /** Since the last `clear`. */
+  sawRoutedOtherThan(uid: string): boolean {
+    return this.slices.some(({ object }) => isRouting(object) && readyUids(object).some((routed) => routed !== uid));
+  }
+
+  /** The pod as it was seen last since the last `clear`. */
+  latest(uid: string): Pod | undefined {
+    return this.pods.findLast(({ object }) => object.metadata.uid === uid)?.object;
+  }
+
   #grantSeen({ metadata, spec }: Lease): void {
     const term = spec?.leaseTransitions ?? 0;
     const holder = spec?.holderIdentity ?? '';
