@@ -257,6 +257,13 @@ export class Checkers {
     const pod: Pod | undefined = after;
     if (author !== undefined) this.#onOperatorsPod(old, pod, author);
     else if (pod === undefined && old !== undefined) this.#authored.delete(old.metadata.uid);
+    else if (pod?.metadata.labels?.[LABEL.name] !== old?.metadata.labels?.[LABEL.name]) this.#disown(pod);
+  }
+
+  /** Somebody took its name away or gave it back: operators did not see it meanwhile, and its role is not theirs any more. */
+  #disown(pod: Pod | undefined): void {
+    const authored = pod && this.#authored.get(pod.metadata.uid);
+    if (authored !== undefined) authored.role = undefined;
   }
 
   #onOperatorsPod(old: Pod | undefined, pod: Pod | undefined, author: Author): void {
@@ -373,7 +380,8 @@ export class Checkers {
     const term = Number(label);
     const lease = this.#options.cluster.get<Lease>(LEASE, leaseName(singleton.metadata.name), NAMESPACE);
     const isRestored = lease?.metadata.annotations?.[ANNOTATION.move]?.includes(`"routingTerm":${term}`) === true;
-    if (term !== 0 && term < watched.flippedTo && !isRestored)
+    // Of a Lease that was deleted meanwhile nobody can tell what it said.
+    if (term !== 0 && term < watched.flippedTo && !isRestored && lease !== undefined)
       this.#broken('routing', `${name} flipped the Service to term ${term}, after term ${watched.flippedTo}`);
     watched.flippedTo = Math.max(watched.flippedTo, watched.grants.has(term) ? term : 0);
   }

@@ -14,12 +14,18 @@ interface Event {
 }
 
 const TURNS_AT_ONCE = 64;
+/** So many events in so little time are a loop that waits for nothing. */
+const SPIN = { events: 50_000, withinMs: 50 };
 
 export class Engine {
   #nowMs = 0;
   #order = 0;
   #isTouched = false;
   #isStopped = false;
+  #spinFromMs = 0;
+  #spun = 0;
+  /** Called when time does not pass any more. */
+  onSpin: () => void = () => undefined;
   /** A binary heap. */
   readonly #events: Event[] = [];
 
@@ -89,9 +95,18 @@ export class Engine {
       this.#pop();
       if (next.run === undefined) continue;
       this.#nowMs = next.atMs;
+      this.#watchSpin();
       next.run();
     }
     return true;
+  }
+
+  #watchSpin(): void {
+    this.#spun += 1;
+    if (this.#nowMs - this.#spinFromMs > SPIN.withinMs) {
+      this.#spinFromMs = this.#nowMs;
+      this.#spun = 0;
+    } else if (this.#spun > SPIN.events) this.onSpin();
   }
 
   #push(event: Event): void {

@@ -20,7 +20,7 @@ describe('the mutations', () => {
 
 /** A few; all of them take minutes: `npm run mutations`. */
 describe('the simulation', { timeout: 120_000 }, () => {
-  it.each([...named('skip-the-strip'), ...named('grant-without-precondition'), ...named('lead-on-without-renewal')])(
+  it.each([...named('skip-the-strip'), ...named('labels-without-precondition'), ...named('lead-on-without-renewal')])(
     'notices the mutation $name',
     async (mutation) => {
       const { by, seeds } = await hunt(mutation, { maxSeeds: 60, jobs: 1 });

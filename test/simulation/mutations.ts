@@ -155,8 +155,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'no-second-replacement',
     what: 'a slot whose members failed twice stays empty',
     file: MEMBERSHIP,
-    find: 'if (dueAtMs > now.monotonicMs) {',
-    replace: 'if (dueAtMs > 0) {',
+    find: 'return failures.lastAtMs + Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures.count - 2));',
+    replace: 'return Infinity;',
   },
   {
     name: 'live-read-goes-nowhere',

@@ -60,7 +60,8 @@ const isReady = (pod: Pod): boolean =>
 function wrongRouting(cluster: Cluster, uid: string, all: readonly Pod[], active: Pod): string | undefined {
   const service = find<Service>(cluster, SERVICE, serviceName(SINGLETON));
   if (service === undefined || controllerOf(service)?.uid !== uid) return 'the Service is not there, or not ours';
-  const wanted = Object.entries(service.spec?.selector ?? {});
+  if (service.spec?.publishNotReadyAddresses !== true) return 'the Service waits for readiness';
+  const wanted = Object.entries(service.spec.selector ?? {});
   if (wanted.length === 0) return 'the Service selects nothing';
   const routed = all.filter(
     ({ metadata: { namespace, labels } }) =>

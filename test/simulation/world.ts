@@ -59,6 +59,7 @@ export class World {
     const { seed, print, replicas, faults = NO_FAULTS } = options;
     const { engine } = this;
     this.trace = new Trace(engine, print);
+    engine.onSpin = () => this.violated({ checker: 'error', message: 'time stands still: something spins' });
     this.server = new SimulatedApiServer({ wallMs: () => wallMsAt(engine), dropsEvents: true });
     this.cluster = clusterOf(this.server);
     this.network = { engine, trace: this.trace, faults, isServerDown: false, cutOff: new Set() };
