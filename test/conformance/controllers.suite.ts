@@ -170,6 +170,17 @@ export function describeEndpointSlices(world: UseWorld): void {
       await follow(service, []);
     });
 
+    it('follow the labels of the Service', async () => {
+      const service = await serviceOf(aName('of'));
+      await follow(service, []);
+      await change(SERVICE, service, { metadata: { labels: { [OF]: null, other: 'label' } } });
+      await world().eventually('the labels to follow', async () => {
+        const [slice] = await slicesOf(service);
+        const { other, [OF]: of } = slice?.metadata.labels ?? {};
+        return other === 'label' && of === undefined;
+      });
+    });
+
     it('do not have a pod that is going as ready', async () => {
       const of = aName('of');
       const service = await serviceOf(of);

@@ -68,6 +68,17 @@ export function describeDeletion(world: UseWorld): void {
       expect((await watch.seen(2)).map(({ type }) => type)).toEqual(['MODIFIED', 'DELETED']);
     });
 
+    it('an object that is going takes no new finalizer', async () => {
+      const pod = await make.pod();
+      await remove(pod);
+      const late = world().api.mergePatch(POD, refOf(pod), { metadata: { finalizers: [FINALIZER] } });
+      expect(await errorOf(late)).toMatchObject({
+        status: 422,
+        reason: 'Invalid',
+        message: expect.stringContaining('no new finalizers can be added if the object is being deleted'),
+      });
+    });
+
     it('a marked SingletonService raises its generation', async () => {
       const { api } = world();
       const singleton = await make.singleton({ finalizers: [FINALIZER] });
@@ -119,6 +130,14 @@ export function describeDeletion(world: UseWorld): void {
       const gainedMs =
         Date.parse(going.metadata.deletionTimestamp ?? '') - Date.parse(sooner.metadata.deletionTimestamp ?? '');
       expect(gainedMs).toBe(20_000);
+    });
+
+    it('with a shorter grace period does so, too, when the pod has ended meanwhile', async () => {
+      const pod = await make.pod();
+      await remove(pod);
+      await world().api.mergePatch(POD, refOf(pod), { status: { phase: 'Succeeded' } }, { subresource: 'status' });
+      await remove(pod, 10);
+      expect(graceOf(await read(pod))).toBe(10);
     });
 
     it('is ended by the kubelet with a grace period of 0', async () => {

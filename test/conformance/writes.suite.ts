@@ -28,6 +28,12 @@ export function describeCreation(world: UseWorld): void {
       expect(Object.keys(lease.metadata)).not.toEqual(expect.arrayContaining(['annotations']));
     });
 
+    it('a Lease keeps of its spec what it knows, and has one in any case', async () => {
+      const spec = { holderIdentity: null, leaseTransitions: 0, invented: 1 };
+      expect(((await create({ metadata: { name: aName() }, spec })) as Lease).spec).toEqual({ leaseTransitions: 0 });
+      expect(((await create({ metadata: { name: aName() } })) as Lease).spec).toEqual({});
+    });
+
     it('does not believe a client’s UID and time', async () => {
       const metadata = { name: aName(), uid: 'mine', creationTimestamp: '2001-01-01T00:00:00Z' };
       const lease = (await create({ metadata })) as Lease;
@@ -299,7 +305,9 @@ export function describePatching(world: UseWorld): void {
       await world().api.delete(LEASE, refOf(lease));
       await make.lease({ name: lease.metadata.name });
       const late = patch(lease, { metadata: { uid: lease.metadata.uid, labels: { a: '1' } } });
-      expect(await errorOf(late)).toMatchObject({ status: 409, reason: 'Conflict' });
+      const { name, uid } = lease.metadata;
+      const message = `Lease.coordination.k8s.io "${name}" is invalid: metadata.uid: Invalid value: "${uid}": field is immutable`;
+      expect(await errorOf(late)).toMatchObject({ status: 409, reason: 'Conflict', message });
     });
 
     it('of a Pod and of a Service takes UID and version as preconditions as well', async () => {

@@ -2,11 +2,21 @@
 import { LEASE, EVENT, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../../src/adapters/ports.ts';
 import { customResourceDefinition } from '../../../src/api/crd.ts';
-import { isObject } from './json.ts';
+import { isObject, withFields } from './json.ts';
 import type { Kind, Stored } from './kind.ts';
 import { podKind } from './pods.ts';
 import { completed, problemsOf } from './schema.ts';
 import { serviceKind } from './services.ts';
+
+const LEASE_FIELDS = ['holderIdentity', 'leaseDurationSeconds', 'acquireTime', 'renewTime', 'leaseTransitions'];
+
+/** Always with a spec, in which only what it knows, and nothing that is null. */
+function completeLease(next: Stored): Stored {
+  const spec = Object.entries(next.spec ?? {}).filter(
+    ([field, value]) => LEASE_FIELDS.includes(field) && value !== null,
+  );
+  return withFields(next, { spec: Object.freeze(Object.fromEntries(spec)), status: undefined });
+}
 
 const leaseProblems = ({ spec }: Stored): string[] => {
   const { leaseDurationSeconds: duration = 1, leaseTransitions: transitions = 0 } = spec ?? {};
@@ -63,7 +73,7 @@ export const servedKinds = (endpointSlices: ResourceType): readonly Kind[] => [
   podKind(POD),
   serviceKind(SERVICE),
   { type: NODE, hasStatus: true },
-  { type: LEASE, problems: leaseProblems },
+  { type: LEASE, complete: completeLease, problems: leaseProblems },
   { type: EVENT, problems: eventProblems },
   { type: endpointSlices, countsGenerations: true },
   singletonServiceKind(),

@@ -47,9 +47,19 @@ export function metadataProblems({ metadata }: Stored, before: Stored | undefine
           `metadata.name: Invalid value: "${name}": a DNS-1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'`,
         ]),
     ...(labels === before?.metadata.labels ? [] : labelProblems(labels)),
+    ...finalizerProblems(metadata, before?.metadata),
     ...ownerReferences.flatMap(({ uid }, index) =>
       uid === '' ? [`metadata.ownerReferences[${index}].uid: Invalid value: "": uid must not be empty`] : [],
     ),
+  ];
+}
+
+function finalizerProblems({ finalizers = [] }: Stored['metadata'], before: Stored['metadata'] | undefined): string[] {
+  const added = finalizers.filter((name) => before?.finalizers?.includes(name) !== true);
+  if (before?.deletionTimestamp === undefined || added.length === 0) return [];
+  const names = added.map((name) => JSON.stringify(name)).join(', ');
+  return [
+    `metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{${names}}`,
   ];
 }
 

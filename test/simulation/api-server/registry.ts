@@ -153,9 +153,9 @@ export function markedForDeletion(
   const { deletionTimestamp, deletionGracePeriodSeconds: pending = 0, finalizers = [] } = before.metadata;
   if (kind.graceSeconds === undefined && finalizers.length === 0) return undefined;
   const isMarked = deletionTimestamp !== undefined;
-  // A grace period under way can only be shortened.
+  // A grace period under way can only be shortened; then nobody asks what has become of the object meanwhile.
   if (isMarked && (askedSeconds === undefined || askedSeconds >= pending)) return before;
-  const graceSeconds = kind.graceSeconds?.(before, askedSeconds) ?? 0;
+  const graceSeconds = (isMarked ? askedSeconds : kind.graceSeconds?.(before, askedSeconds)) ?? 0;
   const startMs = isMarked ? Date.parse(deletionTimestamp) - pending * 1000 : wallMs;
   const { generation } = before.metadata;
   return withMetadata(before, {
