@@ -5,6 +5,7 @@
  * a test or a saved snapshot has seen no server at all. So each default and each rule is applied here again.
  */
 import type { ServicePort } from './objects.ts';
+import { present } from './present.ts';
 import { type Problem, pathOf, ruleOfIssue } from './problems.ts';
 import { RULES, nameProblems, templatePorts } from './rules.ts';
 import { type PodTemplate, type StructuredSpec, specSchema } from './schema.ts';
@@ -127,12 +128,6 @@ const firstForEachPath = (problems: readonly Problem[]): Problem[] => {
   const seen = new Set<string>();
   return problems.filter(({ path }) => !seen.has(path) && seen.add(path));
 };
-
-type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-
-/** Absent and undefined are the same on the wire; here absent is meant. */
-const present = <T extends object>(value: T): Present<T> =>
-  Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as Present<T>;
 
 const resolvedPorts = (spec: StructuredSpec): Spec['service']['ports'] => {
   const given = spec.service.ports ?? [];

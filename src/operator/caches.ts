@@ -2,6 +2,7 @@
 import { Store } from '../adapters/kubernetes/store.ts';
 import type { Logger } from '../adapters/ports.ts';
 import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
+import { present } from '../api/present.ts';
 import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, Service } from '../api/objects.ts';
 import type { SingletonService } from '../api/types.ts';
 import { controllerOf } from './views.ts';
@@ -74,11 +75,6 @@ const keepSlice = (slice: EndpointSlice): EndpointSlice => ({
     present({ addresses, conditions, targetRef }),
   ),
 });
-
-type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-
-const present = <T extends object>(value: T): Present<T> =>
-  Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as Present<T>;
 
 /** `<namespace>/<name>` of a singleton: what the queue works on and the caches are indexed by. */
 export type Key = string;
