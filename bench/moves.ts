@@ -20,6 +20,8 @@ export interface MovesResult {
   /** Idle singletons beside the one that moved. */
   readonly others: number;
   readonly totalMs: Summary;
+  /** Of each move, what `totalMs` sums up. */
+  readonly eachMs: readonly number[];
   readonly sinceReceivedMs: Summary;
   readonly serverMs: Summary;
   readonly phasesMs: Readonly<Record<Phase, Summary>>;
@@ -145,6 +147,7 @@ function summarizeMoves(records: readonly MoveRecord[]): Measured {
   const byKind = perMove(tally(records.flatMap(({ moveWrites }) => moveWrites)));
   return {
     totalMs: summarize(records.map(({ totalMs }) => totalMs)),
+    eachMs: records.map(({ totalMs }) => totalMs),
     sinceReceivedMs: summarize(records.map(({ sinceReceivedMs }) => sinceReceivedMs)),
     serverMs: summarize(records.map(({ serverMs }) => serverMs)),
     phasesMs: Object.fromEntries(

@@ -1,4 +1,5 @@
 /** The benchmark's command line. */
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 export const PARTS = ['moves', 'steady', 'creation', 'leaders'] as const;
@@ -101,7 +102,7 @@ export function parseOptions(args: readonly string[]): Options | { readonly help
     rounds: count('rounds', values.rounds, 4),
     losses: count('losses', values.losses, 30),
     leaseDuration: values['lease-duration'],
-    operator: values.operator,
+    operator: values.operator === undefined ? undefined : resolve(values.operator),
     oldSpaceMb: count('old-space-mb', values['old-space-mb'], 256, 16),
     json: values.json,
   };

@@ -4,6 +4,8 @@ import type { LeadersResult } from './leaders.ts';
 import { MOVE_WRITES, PHASES } from './move-record.ts';
 import type { MovesResult } from './moves.ts';
 import type { Usage } from './resources.ts';
+import { summarize } from './statistics.ts';
+import type { Summary } from './statistics.ts';
 import type { SteadyResult } from './steady.ts';
 
 export interface Machine {
@@ -57,6 +59,10 @@ const upTo = (what: string, measured: number, limit: number, unit: string, digit
 
 export function barsOf({ moves, steady, creation, leaders, operatorPeakMb }: Results): Bar[] {
   return [
+    ...overall(moves).flatMap(({ others, totalMs }) => [
+      upTo(`all cases → routed, ${others} others: p50`, totalMs.p50, MAX_P50_MS, 'ms'),
+      upTo(`all cases → routed, ${others} others: p99`, totalMs.p99, MAX_P99_MS, 'ms'),
+    ]),
     ...moves.flatMap(({ kind, others, totalMs, writes }) => [
       upTo(`${kind} → routed, ${others} others: p50`, totalMs.p50, MAX_P50_MS, 'ms'),
       upTo(`${kind} → routed, ${others} others: p99`, totalMs.p99, MAX_P99_MS, 'ms'),
@@ -75,6 +81,14 @@ export function barsOf({ moves, steady, creation, leaders, operatorPeakMb }: Res
     ),
     { ...upTo('operator: highest RSS', operatorPeakMb, MAX_RSS_MB, 'MB', 0), met: operatorPeakMb < MAX_RSS_MB },
   ];
+}
+
+/** Every case was repeated as often: what a user meets who does not choose how the active ends. */
+function overall(moves: readonly MovesResult[]): { others: number; totalMs: Summary }[] {
+  return [...new Set(moves.map(({ others }) => others))].map((others) => ({
+    others,
+    totalMs: summarize(moves.filter((result) => result.others === others).flatMap(({ eachMs }) => eachMs)),
+  }));
 }
 
 const steadyBars = ({ singletons, seconds, writeCount, rssGrowthMb }: SteadyResult): Bar[] => [
