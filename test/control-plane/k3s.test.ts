@@ -19,10 +19,11 @@ test('the image is a version of K3s that K3S_IMAGE can replace', () => {
 });
 
 test('K3s is started as a server with what the suites rely on', () => {
-  const command = k3sCommand();
+  const command = k3sCommand('docker.example');
   expect(command[0]).toBe('server');
   expect(command).toContain('--kube-apiserver-arg=enable-admission-plugins=NodeRestriction,PodNodeSelector');
   expect(command).toContain('--kube-apiserver-arg=token-auth-file=/etc/control-plane-test/tokens.csv');
+  expect(command).toContain('--tls-san=docker.example');
   // Twice the same flag of a component: K3s would take the last one.
   const flags = command.map((arg) =>
     arg

@@ -45,8 +45,11 @@ const API_SERVER_ARGS = [
 /** Then it is not they who are slow. */
 const CLIENT_RATE = ['kube-api-qps=1000', 'kube-api-burst=1000'];
 
-export const k3sCommand = (): string[] => [
+/** @param host by which the container's ports are reached: of another machine, when Docker runs there */
+export const k3sCommand = (host: string): string[] => [
   'server',
+  // The API server's certificate is good for localhost and 127.0.0.1 anyway.
+  `--tls-san=${host}`,
   // etcd instead of SQLite: only then do versions and histories behave as on other clusters.
   '--cluster-init',
   ...UNUSED.map((name) => `--disable=${name}`),
@@ -144,9 +147,13 @@ export async function startK3s(env: NodeJS.ProcessEnv = process.env): Promise<K3
 }
 
 async function startContainer(image: string, directory: string, tokens: string): Promise<StartedK3sContainer> {
-  const { K3sContainer } = await import('@testcontainers/k3s');
+  const [{ K3sContainer }, { getContainerRuntimeClient }] = await Promise.all([
+    import('@testcontainers/k3s'),
+    import('testcontainers'),
+  ]);
+  const { host } = (await getContainerRuntimeClient()).info.containerRuntime;
   return new K3sContainer(image)
-    .withCommand(k3sCommand())
+    .withCommand(k3sCommand(host))
     .withCopyContentToContainer([
       { content: tokens, target: `${INPUTS}/${FILE.tokens}`, mode: 0o600 },
       { content: JSON.stringify(AUDIT_POLICY), target: `${INPUTS}/${FILE.auditPolicy}` },
