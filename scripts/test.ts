@@ -8,6 +8,8 @@ interface Counts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** Why the whole level was. */
+  readonly skippedBecause?: string | undefined;
 }
 
 interface Level {
@@ -43,9 +45,12 @@ const suite = (project: string): Level =>
 
 function countsOf(file: string): Counts {
   try {
-    const report = JSON.parse(readFileSync(file, 'utf8')) as Record<string, number | undefined>;
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Partial<Record<string, number>> & {
+      skippedBecause?: string;
+    };
     const skipped = (report['numPendingTests'] ?? 0) + (report['numTodoTests'] ?? 0);
-    return { passed: report['numPassedTests'] ?? 0, failed: report['numFailedTests'] ?? 0, skipped };
+    const { skippedBecause } = report;
+    return { passed: report['numPassedTests'] ?? 0, failed: report['numFailedTests'] ?? 0, skipped, skippedBecause };
   } catch {
     return { passed: 0, failed: 1, skipped: 0 };
   }
@@ -65,12 +70,13 @@ const lines: string[] = [];
 for (const level of LEVELS) {
   console.log(`\n=== ${level.name}`);
   const startedMs = performance.now();
-  const { passed, failed, skipped } = level.run();
+  const { passed, failed, skipped, skippedBecause } = level.run();
   total.passed += passed;
   total.failed += failed;
   total.skipped += skipped;
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
-  lines.push(`  ${level.name.padEnd(20)} passed ${passed}, failed ${failed}, skipped ${skipped} (${seconds} s)`);
+  const why = skippedBecause === undefined ? '' : `: ${skippedBecause}`;
+  lines.push(`  ${level.name.padEnd(20)} passed ${passed}, failed ${failed}, skipped ${skipped} (${seconds} s)${why}`);
 }
 rmSync(reports, { recursive: true, force: true });
 console.log(`\n${lines.join('\n')}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

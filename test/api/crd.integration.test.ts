@@ -265,13 +265,16 @@ describe('the CRD on a real API server', () => {
     expect(await kubectl('get', 'all')).toContain('printed-0-abcde');
   });
 
-  test('lets kubectl apply the sample, whose template is a pod that the server takes', async () => {
-    const file = fileURLToPath(new URL('../../deploy/samples/echo.yaml', import.meta.url));
-    const text = await kubectl('apply', '--filename', file, '--output=json');
-    const { template } = (JSON.parse(text) as { spec: { template: { metadata?: object } } }).spec;
-    const pod = { ...template, metadata: { ...template.metadata, name: 'sample' } };
-    await suite().api.create(`/api/v1/namespaces/${suite().namespace}/pods?dryRun=All`, pod);
-  });
+  test.each(['echo', 'hang'])(
+    'lets kubectl apply the sample %s, whose template is a pod that the server takes',
+    async (name) => {
+      const file = fileURLToPath(new URL(`../../deploy/samples/${name}.yaml`, import.meta.url));
+      const text = await kubectl('apply', '--filename', file, '--output=json');
+      const { template } = (JSON.parse(text) as { spec: { template: { metadata?: object } } }).spec;
+      const pod = { ...template, metadata: { ...template.metadata, name: 'sample' } };
+      await suite().api.create(`/api/v1/namespaces/${suite().namespace}/pods?dryRun=All`, pod);
+    },
+  );
 
   test('is explained by kubectl', async () => {
     const explain = (field: string) =>

@@ -25,7 +25,9 @@ async function realWorld(api: ClosableKubernetesApi, { namespace, controlPlane }
     elapse: () => undefined,
     async compact() {
       const { resourceVersion } = await api.list(LEASE, { namespace, limit: 1 });
-      const response = await fetch(`${controlPlane.etcdServer}/v3/kv/compaction`, {
+      const { etcdServer } = controlPlane;
+      if (etcdServer === undefined) throw new Error('without etcd a test that compacts is to be skipped: needs.ts');
+      const response = await fetch(`${etcdServer}/v3/kv/compaction`, {
         method: 'POST',
         body: JSON.stringify({ revision: resourceVersion }),
       });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LEASE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { KubeObject, Lease, Pod } from '../../src/api/objects.ts';
 import { NOBODYS } from './reads.suite.ts';
+import { needing } from '../control-plane/needs.ts';
 import { Maker, OF, aName, refOf, versionOf, watching } from './world.ts';
 import type { UseWorld } from './world.ts';
 
@@ -179,7 +180,7 @@ export function describeWatches(world: UseWorld): void {
       expect((await next.seen(1)).map(({ object }) => object)).toEqual([again]);
     });
 
-    it('at once as Expired when its version has been forgotten', async () => {
+    needing('etcd').test('at once as Expired when its version has been forgotten', async () => {
       await make.singleton();
       await world().compact();
       // Of a real server's built-in kinds, its watch cache may know everything since the first version.

@@ -68,6 +68,11 @@ async function kubectlOnPath(env: Environment): Promise<string | undefined> {
   return undefined;
 }
 
+/** The first kubectl on PATH that runs, else the one beside the servers; builds nothing. */
+export async function findKubectl(env: Environment = process.env): Promise<string | undefined> {
+  return (await kubectlOnPath(env)) ?? programsIn(env.KUBEBUILDER_ASSETS || cacheFolder(env)).get('kubectl');
+}
+
 const SERVERS = PROGRAMS.filter((name) => name !== 'kubectl');
 
 /** All from one place: programs of different versions rarely get on, and a mixture would be nobody's cluster. */

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { countWrites, readAudit } from './audit.ts';
 import { serviceAccountToken, startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -9,9 +9,11 @@ import { startHollowNodes } from './hollow-nodes.ts';
 import type { NodeObject } from './hollow-node.ts';
 import { conditionStatus } from './hollow-pod.ts';
 import type { HollowPodObject } from './hollow-pod.ts';
+import { needing } from './needs.ts';
 import { restClientFromKubeconfig } from './rest-client.ts';
 import { until } from './wait.ts';
 
+const { test } = needing('own processes');
 const run = promisify(execFile);
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps';
 

@@ -95,12 +95,17 @@ class Pipe {
   }
 }
 
+interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
 class Link {
   readonly #sockets: readonly Socket[];
   readonly #pipes: readonly Pipe[];
 
-  constructor(client: Socket, target: number, faults: Faults, onClosed: () => void) {
-    const server = connect({ host: LOOPBACK, port: target, allowHalfOpen: true });
+  constructor(client: Socket, target: Target, faults: Faults, onClosed: () => void) {
+    const server = connect({ ...target, allowHalfOpen: true });
     this.#sockets = [client, server];
     this.#pipes = [new Pipe(client, server, 'requests', faults), new Pipe(server, client, 'answers', faults)];
     for (const socket of this.#sockets) {
@@ -127,9 +132,10 @@ async function listen(server: Server, port: number): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** @param server the API server's address, `https://127.0.0.1:<port>` */
+/** @param server the API server's address, `https://127.0.0.1:<port>`, or that of a container */
 export async function startFaultProxy(server: string): Promise<FaultProxy> {
-  const target = Number(new URL(server).port);
+  const address = new URL(server);
+  const target: Target = { host: address.hostname, port: Number(address.port) };
   const faults: Faults = { delayMs: 0, frozen: undefined };
   const links = new Set<Link>();
   let opened = 0;

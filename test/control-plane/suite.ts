@@ -17,6 +17,7 @@ import type { ControlPlane } from './control-plane.ts';
 import { kubeconfig } from './credentials.ts';
 import { startHollowNodes } from './hollow-nodes.ts';
 import type { HollowNodes, HollowNodesOptions } from './hollow-nodes.ts';
+import type { Lacks } from './needs.ts';
 import { hasStatus, restClient } from './rest-client.ts';
 import type { RestClient } from './rest-client.ts';
 
@@ -25,13 +26,16 @@ export interface SharedControlPlane {
   /** Of the admin. */
   readonly kubeconfigPath: string;
   readonly server: string;
-  readonly etcdServer: string;
+  /** Undefined where it can't be reached. */
+  readonly etcdServer: string | undefined;
   readonly ca: string;
   readonly tokens: Readonly<Record<string, string>>;
   readonly auditLogPath: string;
   readonly kubectlPath: string;
   /** 20 for v1.20.2. */
   readonly minorVersion: number;
+  /** For `needing` in needs.ts. */
+  readonly lacks: Lacks;
 }
 
 declare module 'vitest' {
@@ -52,6 +56,7 @@ export const share = (controlPlane: ControlPlane): SharedControlPlane => {
     auditLogPath,
     kubectlPath: path.kubectl,
     minorVersion,
+    lacks: {},
   };
 };
 

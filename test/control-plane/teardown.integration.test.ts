@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { needing } from './needs.ts';
 import { superviseProcesses } from './processes.ts';
 import { until } from './wait.ts';
 
@@ -46,12 +47,15 @@ test.for(['throws', 'exits'])('nothing is left of a process that %s', async (how
   await until('all to be gone', () => isAllGone(started));
 });
 
-test('nothing is left of a control plane whose process gets SIGKILL, though its API server is frozen', async () => {
-  const { child, started } = await startFixture('control-plane');
-  expect(started.pids.filter(isAlive)).toHaveLength(4);
-  child.kill('SIGKILL');
-  await until('all to be gone', () => isAllGone(started));
-});
+needing('own processes').test(
+  'nothing is left of a control plane whose process gets SIGKILL, though its API server is frozen',
+  async () => {
+    const { child, started } = await startFixture('control-plane');
+    expect(started.pids.filter(isAlive)).toHaveLength(4);
+    child.kill('SIGKILL');
+    await until('all to be gone', () => isAllGone(started));
+  },
+);
 
 test('programs end with their supervisor when that is killed', async () => {
   const processes = await superviseProcesses();

@@ -3,10 +3,11 @@
  * process. Whatever one of them does, the other must take it for one of its own kind.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import type { Lease } from '../../src/api/objects.ts';
 import { findBinaries } from '../control-plane/binaries.ts';
 import { candidateArgs } from '../control-plane/components.ts';
+import { needing } from '../control-plane/needs.ts';
 import { LOOPBACK, freePorts } from '../control-plane/ports.ts';
 import { superviseProcesses } from '../control-plane/processes.ts';
 import type { ProcessHandle, Processes } from '../control-plane/processes.ts';
@@ -18,6 +19,7 @@ import type { LogLine } from './operator.ts';
 import { bundleOperator } from './operator-process.ts';
 import type { OperatorBundle } from './operator-process.ts';
 
+const { describe, test } = needing('own processes');
 const LEASE = 'shared-by-both';
 /** Different, so that it shows whose duration is waited for. */
 const CLIENT_GO_SECONDS = 4;

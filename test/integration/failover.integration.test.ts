@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LABEL, ROLE } from '../../src/api/names.ts';
 import { isWrite, readAudit } from '../control-plane/audit.ts';
+import { needing } from '../control-plane/needs.ts';
 import { until } from '../control-plane/wait.ts';
 import { brokenInvariants, flipsToNobody, startRecorder } from './recorder.ts';
 import type { Change, Recorder } from './recorder.ts';
@@ -11,6 +12,7 @@ import type { Settled } from './world.ts';
 // Members take a second to stop, as real ones do, so that a move can be seen to come first.
 const STOP_MS = 1_000;
 const world = useWorld({ stopDelayMs: STOP_MS });
+const audited = needing('audit log');
 let recorder: Recorder;
 
 beforeAll(async () => {
@@ -86,7 +88,9 @@ describe('a singleton with three members', () => {
       'ActiveDeleted',
       async ({ active }: Settled) => {
         const { name, namespace } = active.metadata;
-        const eviction = { apiVersion: 'policy/v1beta1', kind: 'Eviction', metadata: { name, namespace } };
+        // Until 1.21 there was the beta alone.
+        const apiVersion = world().suite.controlPlane.minorVersion >= 22 ? 'policy/v1' : 'policy/v1beta1';
+        const eviction = { apiVersion, kind: 'Eviction', metadata: { name, namespace } };
         await world().api.create(`${podPath(active)}/eviction`, eviction);
       },
     ],
@@ -147,36 +151,39 @@ describe('a singleton with three members', () => {
     });
   });
 
-  test('is moved by strip and grant, then label, flip, event and status in this order, and by no other write', async () => {
-    const before = await healed('db');
-    const fromWallMs = Date.now();
-    await world().suite.nodes.crash(before.active.metadata);
-    const after = await movedFrom(before, 'ActiveCrashed');
-    const isStatus = ({ resource }: { resource: string }): boolean => resource === 'singletonservices';
-    const writes = await until('the audit log to have event and status', async () => {
-      const all = await world().writesOf(world().operator, fromWallMs);
-      // A count of members from before the move may still have been on its way to the status.
-      const move = all.slice(all.findIndex((write) => !isStatus(write)));
-      const event = move.findIndex(({ resource }) => resource === 'events');
-      return event >= 0 && move.slice(event).some(isStatus) && move;
-    });
-    expect(writes.map(({ code }) => code).filter((code) => code >= 400)).toEqual([]);
-    const steps = writes.map(({ verb, resource, subresource, name }) =>
-      [verb, resource, subresource, resource === 'events' ? undefined : name].filter(Boolean).join(' '),
-    );
-    // The strip may be in flight together with the grant.
-    expect(steps.slice(0, 2).toSorted((a, b) => a.localeCompare(b))).toEqual([
-      'patch leases db-active',
-      `patch pods ${nameOf(before.active)}`,
-    ]);
-    expect(steps.slice(2)).toEqual([
-      `patch pods ${nameOf(after.active)}`,
-      'patch services db',
-      'create events',
-      'patch singletonservices status db',
-    ]);
-    await world().suite.nodes.restart(before.active.metadata);
-  });
+  audited.test(
+    'is moved by strip and grant, then label, flip, event and status in this order, and by no other write',
+    async () => {
+      const before = await healed('db');
+      const fromWallMs = Date.now();
+      await world().suite.nodes.crash(before.active.metadata);
+      const after = await movedFrom(before, 'ActiveCrashed');
+      const isStatus = ({ resource }: { resource: string }): boolean => resource === 'singletonservices';
+      const writes = await until('the audit log to have event and status', async () => {
+        const all = await world().writesOf(world().operator, fromWallMs);
+        // A count of members from before the move may still have been on its way to the status.
+        const move = all.slice(all.findIndex((write) => !isStatus(write)));
+        const event = move.findIndex(({ resource }) => resource === 'events');
+        return event >= 0 && move.slice(event).some(isStatus) && move;
+      });
+      expect(writes.map(({ code }) => code).filter((code) => code >= 400)).toEqual([]);
+      const steps = writes.map(({ verb, resource, subresource, name }) =>
+        [verb, resource, subresource, resource === 'events' ? undefined : name].filter(Boolean).join(' '),
+      );
+      // The strip may be in flight together with the grant.
+      expect(steps.slice(0, 2).toSorted((a, b) => a.localeCompare(b))).toEqual([
+        'patch leases db-active',
+        `patch pods ${nameOf(before.active)}`,
+      ]);
+      expect(steps.slice(2)).toEqual([
+        `patch pods ${nameOf(after.active)}`,
+        'patch services db',
+        'create events',
+        'patch singletonservices status db',
+      ]);
+      await world().suite.nodes.restart(before.active.metadata);
+    },
+  );
 
   test('survives its active ten times in a row, each time with the next term', async () => {
     for (let round = 0; round < 10; round++) {
@@ -277,7 +284,7 @@ describe('the record of all this', () => {
     expect(flipsToNobody(await recorder.history())).toEqual([]);
   });
 
-  test('shows no write that was refused, but for those that a newer state forbade', async () => {
+  audited.test('shows no write that was refused, but for those that a newer state forbade', async () => {
     const { userAgent } = world().operator;
     const requests = await readAudit(world().suite.controlPlane.auditLogPath);
     const refused = requests.filter((request) => request.userAgent === userAgent && request.code >= 400);

@@ -1,13 +1,15 @@
 /** Whatever hands change is put back, and no edit moves the active. */
-import { describe, expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { ANNOTATION, LABEL } from '../../src/api/names.ts';
 import type { Lease, Pod, Service } from '../../src/api/objects.ts';
+import { needing } from '../control-plane/needs.ts';
 import type { ApiObject } from '../control-plane/rest-client.ts';
 import { until } from '../control-plane/wait.ts';
 import type { LogLine } from './operator.ts';
 import { aSpec, conditionOf, isReady, nameOf, roleOf, slotOf, termOf, useWorld } from './world.ts';
 import type { Settled } from './world.ts';
 
+const { describe, test } = needing('audit log');
 const world = useWorld();
 
 const healed = (name: string) => world().settled(name, ({ pods }) => expect(pods.every(isReady)).toBe(true));

@@ -4,12 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { readAudit } from '../control-plane/audit.ts';
 import { startControlPlane } from '../control-plane/control-plane.ts';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
 import { startFaultProxy } from '../control-plane/fault-proxy.ts';
 import type { FaultProxy } from '../control-plane/fault-proxy.ts';
+import { needing } from '../control-plane/needs.ts';
 import { enterSuite, share } from '../control-plane/suite.ts';
 import type { Suite } from '../control-plane/suite.ts';
 import { until } from '../control-plane/wait.ts';
@@ -21,6 +22,7 @@ import type { Recorder } from './recorder.ts';
 import { World, aSpec, isReady, nameOf, showLog } from './world.ts';
 import type { Settled } from './world.ts';
 
+const { describe, test } = needing('own processes');
 const NAMES = ['one', 'two', 'three', 'four', 'five'];
 
 let controlPlane: ControlPlane;

@@ -5,7 +5,7 @@
  * OpenShift does.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { GROUP, LABEL } from '../../src/api/names.ts';
 import { readAudit } from '../control-plane/audit.ts';
@@ -13,6 +13,7 @@ import { serviceAccountToken, startControlPlane } from '../control-plane/control
 import type { ControlPlane } from '../control-plane/control-plane.ts';
 import { startFaultProxy } from '../control-plane/fault-proxy.ts';
 import type { FaultProxy } from '../control-plane/fault-proxy.ts';
+import { needing } from '../control-plane/needs.ts';
 import { enterSuite, share } from '../control-plane/suite.ts';
 import type { Suite } from '../control-plane/suite.ts';
 import { until } from '../control-plane/wait.ts';
@@ -20,6 +21,8 @@ import { installCrd } from './crd.ts';
 import { bundleOperator, isReady as isWorking, spawnOperator } from './operator-process.ts';
 import type { OperatorBundle, OperatorProcess } from './operator-process.ts';
 import { World, aSpec, aTemplate, conditionOf, isReady, nameOf } from './world.ts';
+
+const { describe, test } = needing('own processes');
 
 interface Rule {
   readonly apiGroups: readonly string[];

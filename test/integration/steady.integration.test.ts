@@ -1,11 +1,13 @@
 /** At rest the operator writes nothing, and a move costs few writes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { expect } from 'vitest';
 import type { AuditedRequest } from '../control-plane/audit.ts';
 import { readAudit } from '../control-plane/audit.ts';
+import { needing } from '../control-plane/needs.ts';
 import { until } from '../control-plane/wait.ts';
 import { aSpec, isReady, nameOf, useWorld } from './world.ts';
 
+const { describe, test } = needing('audit log');
 const world = useWorld();
 const NAMES = Array.from({ length: 10 }, (_, index) => `quiet-${index}`);
 const REST_MS = 20_000;

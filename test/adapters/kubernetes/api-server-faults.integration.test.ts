@@ -1,5 +1,5 @@
 /** Faults of the API server itself, on a control plane of its own. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { createSystemClock } from '../../../src/adapters/clock.ts';
 import { loadKubeconfig } from '../../../src/adapters/kubernetes/kubeconfig.ts';
 import { createKubernetesApi, type ClosableKubernetesApi } from '../../../src/adapters/kubernetes/kubernetes-api.ts';
@@ -9,8 +9,11 @@ import { Store } from '../../../src/adapters/kubernetes/store.ts';
 import { isExpired, TransportError } from '../../../src/adapters/ports.ts';
 import type { KubeObject, Lease } from '../../../src/api/objects.ts';
 import { startControlPlane, type ControlPlane } from '../../control-plane/control-plane.ts';
+import { needing } from '../../control-plane/needs.ts';
 import { until } from '../../control-plane/wait.ts';
 import { recordingLogger } from './support/recording-logger.ts';
+
+const { test: it } = needing('own processes');
 
 let controlPlane: ControlPlane;
 let api: ClosableKubernetesApi;
