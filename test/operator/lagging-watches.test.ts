@@ -136,6 +136,40 @@ describe('a process whose watches lag behind a move that another one made', () =
   });
 });
 
+describe('a leader that has read everything once', () => {
+  /** A move to a member that came after the watch of pods fell silent, told by its labels alone; then Lease and Service are lost. */
+  async function withoutLease(edit: (stage: Stage, lease: Lease) => void) {
+    const stage = await steady();
+    const { cluster, active: old } = stage;
+    const from = cluster.find<Pod>(POD, old) as Pod;
+    cluster.edit<Pod>(POD, old, (pod) => labelled(pod, { [LABEL.role]: 'standby' }));
+    const labels = { ...from.metadata.labels, [LABEL.role]: 'active', [LABEL.term]: '7' };
+    const metadata = { ...from.metadata, name: 'db-1-other', uid: 'uid-other', labels };
+    await cluster.create<Pod>(POD, 'default', { ...from, metadata });
+    edit(stage, cluster.find<Lease>(LEASE, 'db-active') as Lease);
+    const service = cluster.find<Service>(SERVICE, 'db') as Service;
+    cluster.edit<Service>(SERVICE, 'db', () => ({
+      ...service,
+      spec: { ...service.spec, selector: { [LABEL.name]: 'db', [LABEL.term]: '7' } },
+    }));
+    return stage;
+  }
+
+  const labelled = (pod: Pod, labels: Record<string, string>): Pod => ({
+    ...pod,
+    metadata: { ...pod.metadata, labels: { ...pod.metadata.labels, ...labels } },
+  });
+
+  it('rebuilds a lost Lease around an active that no cache, status or Lease tells of', async () => {
+    const stage = await withoutLease(({ cluster }, lease) => {
+      cluster.remove(LEASE, 'db-active');
+      cluster.caches.leases.forget(lease);
+    });
+    await stage.look();
+    expect(stage.lease).toMatchObject({ holderIdentity: 'db-1-other_uid-other', leaseTransitions: 1007 });
+  });
+});
+
 describe('a new leader', () => {
   /** Watches of its own, which have brought the state before the move of its predecessor, and the strip of the old active. */
   async function withWatchesBehind(): Promise<{ stage: Stage; successor: Reconciler; old: string }> {

@@ -78,6 +78,9 @@ export interface WireWatcher {
 }
 
 interface Open {
+  readonly resource: string;
+  /** The server sends to it, and all that it sent has arrived. */
+  readonly isUpToDate: boolean;
   fail(failure: TransportFailure, why: string): void;
   fallSilent(): void;
   recover(): void;
@@ -89,6 +92,8 @@ export class FaultyWire implements Wire {
   readonly #chance: Chance;
   readonly #watcher: WireWatcher;
   readonly #streams = new Set<Open>();
+  /** What was ever watched. */
+  readonly #watched = new Set<string>();
 
   constructor(process: SimulatedProcess, network: Network, chance: Chance, watcher: WireWatcher) {
     this.#process = process;
@@ -110,6 +115,12 @@ export class FaultyWire implements Wire {
     for (const stream of this.#streams) stream.recover();
   }
 
+  /** What is watched and not up to date: no stream brings its changes, or some of them are on their way. */
+  get lagging(): string[] {
+    const upToDate = new Set([...this.#streams].filter(({ isUpToDate }) => isUpToDate).map(({ resource }) => resource));
+    return [...this.#watched].filter((resource) => !upToDate.has(resource));
+  }
+
   call<T>(request: WireRequest, serve: () => T, options: CallOptions = {}): Promise<T> {
     const call = new Call(this.#parts, request, serve, options);
     return call.promise;
@@ -123,6 +134,7 @@ export class FaultyWire implements Wire {
   ): Promise<void> {
     const stream = new Stream(this.#parts, request, { open, onEvent }, options.signal);
     this.#streams.add(stream);
+    this.#watched.add(request.resource);
     return stream.promise.finally(() => this.#streams.delete(stream));
   }
 
@@ -321,6 +333,14 @@ class Stream<T> implements Open {
       signal?.addEventListener('abort', this.#onAbort);
       parts.process.send(() => this.#leave());
     }
+  }
+
+  get resource(): string {
+    return this.#request.resource;
+  }
+
+  get isUpToDate(): boolean {
+    return this.#close !== undefined && this.#onWay.length === 0;
   }
 
   fail(failure: TransportFailure, why: string): void {
