@@ -177,7 +177,7 @@ const outsideSlots = (snapshot: Snapshot, spec: Spec): Member[] =>
 const deletion = (member: Member, why: string): Action => ({
   kind: 'deletePod',
   pod: member.pod,
-  expect: { uid: member.uid },
+  expect: { uid: member.uid, resourceVersion: member.resourceVersion },
   why,
 });
 

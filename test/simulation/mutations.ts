@@ -4,8 +4,7 @@
  *
  * Not here, since nothing follows from it: what the store does twice over. A deleted object is kept from coming back by its
  * tombstone and by the version up to which the watch has told; an older state by that version and by its own, and a
- * decision from an old state is refused by its preconditions. Nor the UID in a pod's deletion: the name of a pod is hardly
- * ever given twice. Nor a claim whose answer came after its deadline: such a lead ends in the same instant in which it
+ * decision from an old state is refused by its preconditions. Nor a claim whose answer came after its deadline: such a lead ends in the same instant in which it
  * begins, before anything is sent.
  */
 
@@ -136,6 +135,27 @@ export const MUTATIONS: readonly Mutation[] = [
     file: EXECUTE,
     find: '    ...preconditions(expect),\n',
     replace: '',
+  },
+  {
+    name: 'delete-without-precondition',
+    what: 'a member is deleted whatever became of it',
+    file: EXECUTE,
+    find: 'return api.delete(POD, ref(action.pod), preconditions(action.expect));',
+    replace: 'return api.delete(POD, ref(action.pod));',
+  },
+  {
+    name: 'delete-by-uid-alone',
+    what: 'a member is deleted although it has become the active since that was decided',
+    file: EXECUTE,
+    find: 'return api.delete(POD, ref(action.pod), preconditions(action.expect));',
+    replace: 'return api.delete(POD, ref(action.pod), { uid: action.expect.uid });',
+  },
+  {
+    name: 'restore-without-list',
+    what: 'a lost Lease is rebuilt by the members that a watch has told of',
+    file: RECONCILE,
+    find: 'pods: known(pods), everything: true };',
+    replace: 'pods: known(pods), everything: false };',
   },
   {
     name: 'flip-without-precondition',

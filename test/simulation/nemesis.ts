@@ -81,12 +81,14 @@ const crash = onReplica(({ engine, chance }, replica) => {
   return `${name} crashes, for ${seconds(downMs)}`;
 });
 
-/** The moments that matter: a write, a claim or renewal of the lead, or anything. */
+/** The moments that matter: a write, a deletion, a claim or renewal of the lead, or anything. */
 function aRequest(chance: Chance): readonly [string, (request: WireRequest) => boolean] {
-  const kind = chance.pick(['write', 'write', 'claim', 'request'] as const) ?? 'request';
+  const kind = chance.pick(['write', 'write', 'delete', 'claim', 'request'] as const) ?? 'request';
   switch (kind) {
     case 'write':
       return [kind, isWrite];
+    case 'delete':
+      return [kind, ({ verb }) => verb === 'delete'];
     case 'claim':
       return [kind, ({ namespace, verb }) => namespace === LEADER_LEASE.namespace && verb !== 'watch'];
     case 'request':
