@@ -132,7 +132,7 @@ export class Checkers {
     }
   }
 
-  /** A patch that was decided before somebody else changed the object must be refused (compare-and-swap). */
+  /** A patch or deletion that was decided before somebody else changed the object must be refused (compare-and-swap). */
   #judgePrecondition({ type, before, after, verb }: Write, author: Author | undefined): void {
     const object = after ?? before;
     if (object === undefined) return;
@@ -140,10 +140,10 @@ export class Checkers {
     const { nowMs } = this.#options.engine;
     const changedAtMs = this.#changedAtMs.get(uid) ?? 0;
     const begunAtMs = this.#serving?.begunAtMs ?? nowMs;
-    if (author !== undefined && verb === 'patch' && changedAtMs > begunAtMs)
+    if (author !== undefined && verb !== 'create' && changedAtMs > begunAtMs)
       this.#broken(
         'cas',
-        `${author.name} wrote to ${type.plural} ${name} what it decided before the last change of it`,
+        `${author.name} wrote to ${type.plural} ${name} (${verb}) what it decided before the last change of it`,
       );
     if (after === undefined) this.#changedAtMs.delete(uid);
     else this.#changedAtMs.set(uid, nowMs);
