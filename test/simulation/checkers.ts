@@ -69,6 +69,8 @@ interface Authored {
 
 interface Watched {
   grants: Grants;
+  /** Of the Lease, as an operator wrote it last. */
+  holder: string;
   highest: number;
   pausedSinceMs: number | undefined;
   /** The highest term that the Service was flipped to. */
@@ -175,6 +177,7 @@ export class Checkers {
     if (singleton === undefined || meta.name !== leaseName(singleton.metadata.name)) return this.#foreign(old, author);
     const watched = this.#of(singleton);
     const holder = lease.spec?.holderIdentity ?? '';
+    watched.holder = holder;
     const term = lease.spec?.leaseTransitions ?? 0;
     if (old === undefined) this.#forgetUnwitnessed(singleton, watched);
     const isNew = !watched.grants.has(term);
@@ -337,7 +340,8 @@ export class Checkers {
   #judgeDeletion(pod: Pod, singleton: SingletonService, author: Author, isStale: boolean): void {
     const { name, uid, namespace } = pod.metadata;
     const lease = this.#options.cluster.get<Lease>(LEASE, leaseName(singleton.metadata.name), namespace);
-    const isHolder = lease?.spec?.holderIdentity === holderIdentity(name, uid);
+    const holder = holderIdentity(name, uid);
+    const isHolder = lease?.spec?.holderIdentity === holder && this.#of(singleton).holder === holder;
     const isRouted = this.#routed(singleton).includes(name) && isHolder;
     if (isRouted || (isHolder && !isStale))
       this.#broken(
@@ -441,7 +445,14 @@ export class Checkers {
   #of({ metadata: { uid } }: KubeObject): Watched {
     let watched = this.#watched.get(uid);
     if (watched === undefined) {
-      watched = { grants: new Map(), highest: 0, pausedSinceMs: undefined, flippedTo: 0, staleUnder: undefined };
+      watched = {
+        grants: new Map(),
+        holder: '',
+        highest: 0,
+        pausedSinceMs: undefined,
+        flippedTo: 0,
+        staleUnder: undefined,
+      };
       this.#watched.set(uid, watched);
     }
     return watched;
