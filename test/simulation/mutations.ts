@@ -218,7 +218,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'delete-the-active',
     what: 'a member without a slot is deleted, be it the active or not',
     file: MEMBERSHIP,
-    find: '...spare.filter((member) => !isActive(member)).map(',
+    find: '...spare.filter(isDeletable).map(',
     replace: '...spare.map(',
   },
   {
