@@ -88,6 +88,8 @@ const LONG_MS = 30_000;
 
 /** Between a look at whether the singleton is paused and the grant, when the operator is not held up. */
 const PAUSE_SEEN_WITHIN_MS = 1_000;
+/** And when it is: the longest freeze, and a request's deadline. */
+const LOOKED_WITHIN_MS = 45_000;
 
 export class Checkers {
   readonly #options: CheckersOptions;
@@ -98,16 +100,16 @@ export class Checkers {
   readonly #askedAtMs = new Map<string, number[]>();
   /** When each object was written to last, by UID. */
   readonly #changedAtMs = new Map<string, number>();
-  /** Since when the request that is being served was on its way, and from whom. */
-  #serving: { readonly author: Author; readonly sentAtMs: number; readonly begunAtMs: number } | undefined;
+  /** Since when the request that is being served was decided on, and by whom. */
+  #serving: { readonly author: Author; readonly begunAtMs: number } | undefined;
 
   constructor(options: CheckersOptions) {
     this.#options = options;
   }
 
-  onArrival(request: WireRequest, { atMs, begunAtMs, epoch }: Sent): void {
+  onArrival(request: WireRequest, { begunAtMs, epoch }: Sent): void {
     const author = { name: request.user, epoch };
-    this.#serving = { author, sentAtMs: atMs, begunAtMs };
+    this.#serving = { author, begunAtMs };
     if (request.verb === 'get' && request.resource === SINGLETON_SERVICE.plural)
       this.#askedAtMs.set(
         author.name,
@@ -118,13 +120,13 @@ export class Checkers {
   /** Called within the write, whoever's it is. */
   onWrite(write: Write): void {
     const author = this.#serving?.author?.name === write.user ? this.#serving.author : undefined;
-    const sentAtMs = this.#serving?.sentAtMs ?? 0;
+    const begunAtMs = this.#serving?.begunAtMs ?? 0;
     this.#judgePrecondition(write, author);
     switch (write.type) {
       case SINGLETON_SERVICE:
         return this.#onSingleton(write, author);
       case LEASE:
-        return author && this.#onLease(write, author, sentAtMs);
+        return author && this.#onLease(write, author, begunAtMs);
       case POD:
         return this.#onPod(write, author);
       case SERVICE:
@@ -170,7 +172,7 @@ export class Checkers {
 
   // --- I1, I5 -----------------------------------------------------------------------------------------------------------
 
-  #onLease({ before, after }: Write, author: Author, sentAtMs: number): void {
+  #onLease({ before, after }: Write, author: Author, begunAtMs: number): void {
     const old: Lease | undefined = before;
     const lease: Lease | undefined = after;
     const meta = (lease ?? old)?.metadata;
@@ -185,7 +187,7 @@ export class Checkers {
     const isNew = !watched.grants.has(term);
     if (isNew && term > 0 && term <= watched.highest)
       this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
-    if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, sentAtMs, term });
+    if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, begunAtMs, term });
     if (holder === '') return;
     const { grants, violations } = recordGrant(watched.grants, {
       kind: 'createLease',
@@ -228,13 +230,13 @@ export class Checkers {
   #judgePause(
     singleton: SingletonService,
     { pausedSinceMs }: Watched,
-    { author, sentAtMs, term }: { author: Author; sentAtMs: number; term: number },
+    { author, begunAtMs, term }: { author: Author; begunAtMs: number; term: number },
   ): void {
     if (pausedSinceMs === undefined) return;
     const knewAtMs = this.#askedAtMs
       .get(author.name)
-      ?.find((atMs) => atMs <= sentAtMs && sentAtMs - atMs < 10 * PAUSE_SEEN_WITHIN_MS);
-    if (pausedSinceMs < (knewAtMs ?? sentAtMs - PAUSE_SEEN_WITHIN_MS))
+      ?.find((atMs) => atMs <= begunAtMs && begunAtMs - atMs < LOOKED_WITHIN_MS);
+    if (pausedSinceMs < (knewAtMs ?? begunAtMs - PAUSE_SEEN_WITHIN_MS))
       this.#broken(
         'I5',
         `${author.name} granted term ${term} of ${singleton.metadata.name}, paused since ${pausedSinceMs.toFixed(0)}`,

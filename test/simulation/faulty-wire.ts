@@ -63,8 +63,7 @@ export interface Network {
 
 /** How it stood with the sender when a request left. */
 export interface Sent {
-  readonly atMs: number;
-  /** When it was decided to send it: before, if its sender was frozen in between. */
+  /** When it was decided to send it: before it left, if its sender was frozen in between. */
   readonly begunAtMs: number;
   /** How often it had begun to lead. */
   readonly epoch: number;
@@ -194,7 +193,7 @@ class Call<T> {
   #isWithdrawn = false;
   /** The deadline counts from here, also when it leaves later: the process may be frozen in between. */
   readonly #begunAtMs: number;
-  #sent: Sent = { atMs: 0, begunAtMs: 0, epoch: 0 };
+  #sent: Sent = { begunAtMs: 0, epoch: 0 };
   #cancelDeadline: (() => void) | undefined;
 
   constructor(parts: Parts, request: WireRequest, serve: () => T, { signal, deadlineMs }: CallOptions) {

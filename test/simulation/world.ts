@@ -184,7 +184,7 @@ export class World {
           const { epoch = 0, isLeading = false } = this.replicas[index] ?? {};
           const isWrite = this.#checkers.onSent(request, isLeading);
           if (isWrite && this.isAtRest) this.#writesAtRest(request);
-          return { atMs: this.engine.nowMs, epoch };
+          return { epoch };
         },
         onArrival: (request, sent) => this.#checkers.onArrival(request, sent),
       },
