@@ -2,8 +2,9 @@
  * The network between one process and the API server, and what can go wrong on it. Two requests may overtake each other,
  * the events of one stream never do; nothing is made up: a stream loses events only by ending.
  */
-import { ApiError, TransportError } from '../../src/adapters/ports.ts';
-import type { CallOptions, TransportFailure } from '../../src/adapters/ports.ts';
+import { TransportError } from '../../src/adapters/ports.ts';
+import type { ApiError, CallOptions, TransportFailure } from '../../src/adapters/ports.ts';
+import { apiError, withoutStack } from './api-server/errors.ts';
 import type { Engine } from './engine.ts';
 import { LEADER_LEASE } from './manifest.ts';
 import type { SimulatedProcess } from './process.ts';
@@ -162,18 +163,21 @@ function refusal({ network: { faults }, chance }: Parts): ApiError | undefined {
   if (chance.happens(faults.throttled)) {
     const retryAfterMs = 1_000 * (1 + chance.below(3));
     return chance.happens(0.7)
-      ? new ApiError(429, 'TooManyRequests', 'too many requests, please try again later', retryAfterMs)
-      : new ApiError(503, 'ServiceUnavailable', 'the server is starting', retryAfterMs);
+      ? apiError(429, 'TooManyRequests', 'too many requests, please try again later', retryAfterMs)
+      : apiError(503, 'ServiceUnavailable', 'the server is starting', retryAfterMs);
   }
   if (!chance.happens(faults.serverError)) return undefined;
   return chance.happens(0.5)
-    ? new ApiError(500, 'InternalError', 'etcdserver: request timed out')
-    : new ApiError(504, 'Timeout', 'Timeout: request did not complete within the allotted time');
+    ? apiError(500, 'InternalError', 'etcdserver: request timed out')
+    : apiError(504, 'Timeout', 'Timeout: request did not complete within the allotted time');
 }
 
 /** But for the election's. */
 export const isWrite = ({ verb, namespace }: WireRequest): boolean =>
   (verb === 'create' || verb === 'patch' || verb === 'delete') && namespace !== LEADER_LEASE.namespace;
+
+const transportError = (failure: TransportFailure, message: string): TransportError =>
+  withoutStack(() => new TransportError(failure, message));
 
 const nameOf = ({ verb, resource, subresource, name }: WireRequest): string =>
   `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}${name === undefined ? '' : ` ${name}`}`;
@@ -283,7 +287,7 @@ class Call<T> {
   }
 
   #end(failure: TransportFailure, why: string): void {
-    this.#settle(() => this.#reject(new TransportError(failure, `${nameOf(this.#request)}: ${why}`)));
+    this.#settle(() => this.#reject(transportError(failure, `${nameOf(this.#request)}: ${why}`)));
   }
 
   #settle(settle: () => void): void {
@@ -416,7 +420,7 @@ class Stream<T> implements Open {
   #expiry(): ApiError | undefined {
     const { network, chance } = this.#parts;
     return chance.happens(network.faults.expired)
-      ? new ApiError(410, 'Expired', 'too old resource version')
+      ? apiError(410, 'Expired', 'too old resource version')
       : undefined;
   }
 
@@ -469,7 +473,7 @@ class Stream<T> implements Open {
   }
 
   #end(failure: TransportFailure, why: string): void {
-    this.#settle(() => this.#reject(new TransportError(failure, `${nameOf(this.#request)}: ${why}`)));
+    this.#settle(() => this.#reject(transportError(failure, `${nameOf(this.#request)}: ${why}`)));
   }
 
   #settle(settle: () => void): void {
