@@ -4,7 +4,14 @@
  */
 import { ENDPOINT_SLICES, objectsOf } from './resources.ts';
 import { ApiError } from '../../src/adapters/ports.ts';
-import type { DeleteOptions, KubernetesApi, ListPage, ListQuery, ObjectRef, ResourceType } from '../../src/adapters/ports.ts';
+import type {
+  DeleteOptions,
+  KubernetesApi,
+  ListPage,
+  ListQuery,
+  ObjectRef,
+  ResourceType,
+} from '../../src/adapters/ports.ts';
 import { POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { LABEL } from '../../src/api/names.ts';
 import type { EndpointSlice, KubeObject, Pod, Service } from '../../src/api/objects.ts';
