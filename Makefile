@@ -55,12 +55,13 @@ test-integration: build $(CONTROL_PLANE) ## On a real control plane: minutes (CL
 .PHONY: model
 model: $(MODULES) ## Search the models of the protocol (docs/model) with spin: a minute
 	@npm run --silent model -- $(ARGS)
+
 .PHONY: simulate
-simulate: $(MODULES) ## The operator in a simulated world, by seed (ARGS="--seeds 1..10000", ARGS="--seed 7")
-	@npm run --silent simulate -- $(ARGS)
+simulate: $(MODULES) ## The operator in a simulated world, seeds 1 to 10000 (ARGS="--max-minutes 10", ARGS="--seed 7")
+	@npm run --silent simulate -- $(if $(findstring --seed,$(ARGS)),,--seeds 1..10000) $(ARGS)
 
 .PHONY: mutations
-mutations: $(MODULES) ## Break the code on purpose: is each mutation caught, by which checker, within how many seeds?
+mutations: $(MODULES) ## Break the code on purpose: is each mutation caught, by which checker, after how many seeds? (ARGS="--max-minutes 10")
 	@npm run --silent mutations -- $(ARGS)
 
 .PHONY: bench

@@ -54,17 +54,18 @@ function selects(selector: Labels | undefined, labels: Labels): boolean {
 }
 
 /** Names of the pods that the singleton's Service selects, Ready or not. */
-export const selectedPods = (snapshot: Snapshot): string[] =>
-  snapshot.service?.ours === true
-    ? labelled(snapshot)
-        .filter(({ labels }) => selects(snapshot.service?.spec.selector, labels))
-        .map(({ pod }) => pod)
+export const selectedPods = (snapshot: Snapshot): string[] => podsSelected(snapshot, labelled(snapshot));
+
+const podsSelected = ({ service }: Snapshot, pods: readonly Labelled[]): string[] =>
+  service?.ours === true
+    ? pods.filter(({ labels }) => selects(service.spec.selector, labels)).map(({ pod }) => pod)
     : [];
 
 /** I2 and I3: what must hold in every state. */
 export function violationsIn(snapshot: Snapshot): Violation[] {
-  const selected = selectedPods(snapshot);
-  const active = labelled(snapshot).filter(({ labels }) => labels[LABEL.role] === ROLE.active);
+  const pods = labelled(snapshot);
+  const selected = podsSelected(snapshot, pods);
+  const active = pods.filter(({ labels }) => labels[LABEL.role] === ROLE.active);
   return [
     ...(selected.length > 1 ? [broken('I2', `the Service selects ${selected.join(' and ')}`)] : []),
     ...(active.length > 1
@@ -135,6 +136,7 @@ function grantViolations({ actions }: Plan, { lease, singleton }: Snapshot): Vio
 
 /** Who is the active changes as the plan goes on. Without a Lease it is whoever is routed. */
 function deletionViolations({ actions }: Plan, snapshot: Snapshot): Violation[] {
+  if (!actions.some(({ kind }) => kind === 'deletePod')) return [];
   const routed = selectedPods(snapshot);
   let holder = snapshot.lease?.ours === true ? snapshot.lease.holder : undefined;
   const violations: Violation[] = [];

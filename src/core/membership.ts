@@ -43,17 +43,19 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
   const finished = snapshot.members.filter(
     (member) => isFinished(member) && !member.terminating && isReplaced(snapshot, member, { spec, creations }),
   );
+  // Before the Lease is in order no forged term has been stripped, and a name put back could make it match.
+  const mends =
+    active === undefined ? [] : snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member)));
+  const isDeletable = (member: Member): boolean =>
+    !isActive(member) &&
+    // Of one without a name no watch tells that it is gone: first its labels, and at the next look the deletion.
+    !mends.some(({ pod }) => pod === member.pod);
   return {
     actions: [
       ...creations,
-      ...spare.filter((member) => !isActive(member)).map((member) => deletion(member, 'no slot for it')),
-      ...finished
-        .filter((member) => !isActive(member))
-        .map((member) => deletion(member, member.podReason ?? member.phase)),
-      // Before the Lease is in order no forged term has been stripped, and a name put back could make it match.
-      ...(active === undefined
-        ? []
-        : snapshot.members.flatMap((member) => mendedLabels(snapshot, member, isActive(member)))),
+      ...spare.filter(isDeletable).map((member) => deletion(member, 'no slot for it')),
+      ...finished.filter(isDeletable).map((member) => deletion(member, member.podReason ?? member.phase)),
+      ...mends,
       // Last, so that an event that is refused keeps nothing from being done.
       ...creationEvents(snapshot, creations),
     ],
@@ -177,12 +179,16 @@ const outsideSlots = (snapshot: Snapshot, spec: Spec): Member[] =>
 const deletion = (member: Member, why: string): Action => ({
   kind: 'deletePod',
   pod: member.pod,
-  expect: { uid: member.uid },
+  expect: { uid: member.uid, resourceVersion: member.resourceVersion },
   why,
 });
 
 /** Puts back the labels that a member was created with. Role and term of the active are the move's. */
-function mendedLabels(snapshot: Snapshot, member: Member, isActive: boolean): Action[] {
+function mendedLabels(
+  snapshot: Snapshot,
+  member: Member,
+  isActive: boolean,
+): Extract<Action, { kind: 'mendLabels' }>[] {
   const { name } = snapshot.singleton;
   const slot = slotOf(member, snapshot.singleton);
   if (member.terminating || slot === undefined) return [];

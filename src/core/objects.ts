@@ -4,6 +4,7 @@ import type { OwnerReference, ServicePort } from '../api/objects.ts';
 import { servicePorts } from '../api/spec.ts';
 import type { Spec } from '../api/spec.ts';
 import { sameJson, shortHash } from './hash.ts';
+import { memoized, memoizedWith } from './memo.ts';
 import type { LabelPatch } from './plan.ts';
 import type { ServiceView, SingletonView, Snapshot } from './snapshot.ts';
 
@@ -30,23 +31,16 @@ export const ownedMeta = (singleton: SingletonView, name: string) => ({
  * EndpointSlice when somebody removes the selector. Such a copy stays when the selector is back, and nobody keeps it up to
  * date: it would go on routing to a former active (kubernetes/kubernetes#91072).
  */
-const serviceLabels = (singleton: SingletonView) => ({
-  [LABEL.name]: singleton.name,
+const serviceLabels = (singleton: string) => ({
+  [LABEL.name]: singleton,
   'endpointslice.kubernetes.io/skip-mirror': 'true',
 });
 
 /** Names the template's content, as `pod-template-hash` does for a ReplicaSet. */
-export function templateRevision({ template }: Spec): string {
-  if (template === undefined) return '';
-  const known = revisions.get(template);
-  if (known !== undefined) return known;
-  const revision = shortHash(template, 8);
-  revisions.set(template, revision);
-  return revision;
-}
+export const templateRevision = ({ template }: Spec): string => (template === undefined ? '' : revisionOf(template));
 
 /** A template is some kilobytes and is asked for several times a decision; it never changes once it is parsed. */
-const revisions = new WeakMap<object, string>();
+const revisionOf = memoized((template: object): string => shortHash(template, 8));
 
 export function memberPod(singleton: SingletonView, spec: Spec, slot: number, name: string) {
   const { template } = spec;
@@ -118,7 +112,7 @@ export function routingService(singleton: SingletonView, spec: Spec, term: numbe
     kind: 'Service',
     metadata: {
       ...meta,
-      labels: { ...spec.service.labels, ...serviceLabels(singleton) },
+      labels: { ...spec.service.labels, ...serviceLabels(singleton.name) },
       annotations: { ...spec.service.annotations },
     },
     spec: { ...serviceFields(spec), selector: routingSelector(singleton.name, term) },
@@ -131,7 +125,7 @@ export function headlessService(singleton: SingletonView, spec: Spec) {
     kind: 'Service',
     metadata: {
       ...ownedMeta(singleton, headlessServiceName(singleton.name)),
-      labels: serviceLabels(singleton),
+      labels: serviceLabels(singleton.name),
     },
     spec: { ...headlessFields(spec), selector: { [LABEL.name]: singleton.name } },
   };
@@ -144,28 +138,34 @@ interface ServicePatch {
 
 /** The patch that brings everything but the selector back to what the spec says; undefined when nothing is to mend. */
 export const routingServiceDrift = (
-  singleton: SingletonView,
+  { name }: SingletonView,
   spec: Spec,
   actual: ServiceView,
-): ServicePatch | undefined =>
-  serviceDrift(actual, serviceFields(spec), {
-    annotations: spec.service.annotations,
-    labels: { ...spec.service.labels, ...serviceLabels(singleton) },
-  });
+): ServicePatch | undefined => routingDrifts(actual)(spec, name);
 
-export function headlessServiceDrift(
-  singleton: SingletonView,
+export const headlessServiceDrift = (
+  { name }: SingletonView,
   spec: Spec,
   actual: ServiceView,
-): ServicePatch | undefined {
-  const patch = serviceDrift(actual, headlessFields(spec), {
-    annotations: {},
-    labels: serviceLabels(singleton),
-  });
-  const selector = mapPatch(actual.spec.selector ?? {}, { [LABEL.name]: singleton.name });
-  if (selector === undefined) return patch;
-  return { ...patch, spec: { ...patch?.spec, selector } };
-}
+): ServicePatch | undefined => headlessDrifts(actual)(spec, name);
+
+/** While a Service and the spec are as they were, every look asks the same. */
+const routingDrifts = memoized((actual: ServiceView) =>
+  memoizedWith((spec: Spec, singleton: string): ServicePatch | undefined =>
+    serviceDrift(actual, serviceFields(spec), {
+      annotations: spec.service.annotations,
+      labels: { ...spec.service.labels, ...serviceLabels(singleton) },
+    }),
+  ),
+);
+
+const headlessDrifts = memoized((actual: ServiceView) =>
+  memoizedWith((spec: Spec, singleton: string): ServicePatch | undefined => {
+    const patch = serviceDrift(actual, headlessFields(spec), { annotations: {}, labels: serviceLabels(singleton) });
+    const selector = mapPatch(actual.spec.selector ?? {}, { [LABEL.name]: singleton });
+    return selector === undefined ? patch : { ...patch, spec: { ...patch?.spec, selector } };
+  }),
+);
 
 type Texts = Readonly<Record<string, string>>;
 

@@ -46,7 +46,7 @@ const URGENT: ReadonlySet<Action['kind']> = new Set([
 function oneWriteEach(actions: readonly Action[]): Action[] {
   const written = new Set<string>();
   return actions.filter((action) => {
-    if (!('expect' in action) || action.kind === 'deletePod') return true;
+    if (!('expect' in action)) return true;
     if (written.has(action.expect.uid)) return false;
     written.add(action.expect.uid);
     return true;

@@ -49,7 +49,7 @@ export type Action =
   | { readonly kind: 'mendService'; readonly service: string; readonly expect: Expect; readonly patch: object }
   | { readonly kind: 'checkTemplate'; readonly revision: string; readonly body: object }
   | { readonly kind: 'createPod'; readonly pod: string; readonly slot: number; readonly body: object }
-  | { readonly kind: 'deletePod'; readonly pod: string; readonly expect: Pick<Expect, 'uid'>; readonly why: string }
+  | { readonly kind: 'deletePod'; readonly pod: string; readonly expect: Expect; readonly why: string }
   | { readonly kind: 'mendLabels'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
   | { readonly kind: 'emitEvent'; readonly event: EventAction }
   | { readonly kind: 'writeStatus'; readonly resourceVersion: string; readonly status: Status };

@@ -8,8 +8,11 @@ import type { Member, SingletonView } from './snapshot.ts';
 export const slotOf = (member: Member, singleton: SingletonView): number | undefined =>
   slotInName(singleton.name, member.pod) ?? member.slot;
 
-/** Undefined for a name that the operator did not give. */
+/** Undefined for a name that the operator did not give: `<singleton>-<one or two digits>-…`. */
 export function slotInName(singleton: string, pod: string): number | undefined {
-  const digits = pod.startsWith(`${singleton}-`) ? /^(\d{1,2})-/.exec(pod.slice(singleton.length + 1))?.[1] : undefined;
-  return digits === undefined ? undefined : Number(digits);
+  const first = singleton.length + 1;
+  if (pod[singleton.length] !== '-' || !pod.startsWith(singleton)) return undefined;
+  const end = pod[first + 1] === '-' ? first + 1 : first + 2;
+  const digits = pod.slice(first, end);
+  return pod[end] === '-' && /^\d+$/.test(digits) ? Number(digits) : undefined;
 }

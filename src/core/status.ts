@@ -76,9 +76,9 @@ export function nextStatus(situation: Situation): Status {
   });
 }
 
-/** Undefined fields would be left out by JSON, and would then look like a difference for ever. */
+/** Undefined fields would be left out by JSON. The parts of a status are made without any. */
 const withoutUndefined = (status: { [K in keyof Status]: Status[K] | undefined }): Status =>
-  JSON.parse(JSON.stringify(status)) as Status;
+  Object.fromEntries(Object.entries(status).filter(([, field]) => field !== undefined)) as Status;
 
 const memberStatuses = (snapshot: Snapshot): MemberStatus[] =>
   bySlot(snapshot).map((member) => {

@@ -1,10 +1,12 @@
 /** What the operator knows of the cluster, kept by watches and by the answers to its own writes. */
-import { Store } from '../adapters/kubernetes/store.ts';
+import { Store, dropManagedFields } from '../adapters/kubernetes/store.ts';
 import type { Logger } from '../adapters/ports.ts';
 import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
 import { present } from '../api/present.ts';
 import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, Service } from '../api/objects.ts';
 import type { SingletonService } from '../api/types.ts';
+import { sameJson } from '../core/hash.ts';
+import { memoized } from '../core/memo.ts';
 import { controllerOf } from './views.ts';
 
 /** What a write or a live read needs of a cache. */
@@ -22,7 +24,7 @@ export interface Caches {
 /** Empty caches that keep only what is read. `keysOfOwned` files pods and slices under their singletons. */
 export function createCaches(logger: Logger): Caches {
   return {
-    singletons: new Store({ name: 'singletonservices', logger }),
+    singletons: new Store({ name: 'singletonservices', logger, project: keepSingleton }),
     pods: new Store<Pod, 'singleton' | 'node'>({
       name: 'pods',
       logger,
@@ -46,6 +48,13 @@ const keepMeta = ({ metadata }: KubeObject): ObjectMeta => {
   const noFailover = annotations?.[NO_FAILOVER];
   return noFailover === undefined ? kept : { ...kept, annotations: { [NO_FAILOVER]: noFailover } };
 };
+
+/** The spec stays the same object while it says the same, so that it is not parsed anew after each write to the status. */
+function keepSingleton(singleton: SingletonService, old: SingletonService | undefined): SingletonService {
+  const kept = dropManagedFields(singleton);
+  const isSame = old !== undefined && old.spec !== kept.spec && sameJson(old.spec, kept.spec);
+  return isSame ? { ...kept, spec: old.spec } : kept;
+}
 
 /** A pod is several kilobytes, of which the decisions read a few hundred bytes. */
 function keepPod(pod: Pod): Pod {
@@ -90,7 +99,7 @@ export function refOf(key: Key): { namespace: string; name: string } {
  * The singletons an object belongs to: the one that owns it, and the one whose name label it carries. They differ when
  * somebody edits labels, and then both want to know.
  */
-export function keysOfOwned(object: KubeObject): Key[] {
+export const keysOfOwned = memoized((object: KubeObject): readonly Key[] => {
   const { namespace, labels } = object.metadata;
   const owner = controllerOf(object);
   const names = [
@@ -98,4 +107,4 @@ export function keysOfOwned(object: KubeObject): Key[] {
     labels?.[LABEL.name],
   ];
   return [...new Set(names.filter((name) => name !== undefined))].map((name) => keyOf(namespace, name));
-}
+});

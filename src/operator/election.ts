@@ -34,6 +34,8 @@ export class Election {
   readonly #options: ElectionOptions;
   readonly #store: Store<Lease>;
   readonly #reflector: Reflector<Lease>;
+  /** The Lease in the store. */
+  #seen: LeaderLease | undefined;
   #state: ElectionState = notLeading;
   #stopped = false;
   #wake: (() => void) | undefined;
@@ -52,7 +54,10 @@ export class Election {
       random,
       logger,
     });
-    this.#store.onChange(() => this.#wake?.());
+    this.#store.onChange((_old, current) => {
+      this.#seen = viewOf(current);
+      this.#wake?.();
+    });
   }
 
   start(): void {
@@ -87,8 +92,7 @@ export class Election {
     const { clock, identity, times } = this.#options;
     while (!this.#reflector.hasSynced && !this.#stopped) await this.#sleepUntil(clock.monotonicMs() + 20);
     while (!this.#stopped) {
-      const seen = this.#store.get(this.#options.namespace, this.#options.name);
-      this.#state = sees(this.#state, viewOf(seen), clock.monotonicMs());
+      this.#state = sees(this.#state, this.#seen, clock.monotonicMs());
       const step = nextStep(this.#state, identity, times, clock.monotonicMs());
       switch (step.kind) {
         case 'wait':

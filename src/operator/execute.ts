@@ -97,7 +97,7 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
     case 'createPod':
       return caches.pods.acceptWrite(await api.create<Pod>(POD, singleton.namespace, action.body));
     case 'deletePod':
-      return api.delete(POD, ref(action.pod), { uid: action.expect.uid });
+      return api.delete(POD, ref(action.pod), preconditions(action.expect));
     case 'emitEvent':
       return emitEvent(action.event, singleton, { api, clock });
     case 'writeStatus': {
@@ -218,9 +218,8 @@ async function reread(action: Action, singleton: SingletonView, { api, caches }:
     case 'stripRole':
     case 'labelActive':
     case 'mendLabels':
-      return isAnother(action.expect, await readLive(api, POD, caches.pods, ref(action.pod)));
     case 'deletePod':
-      return (await readLive(api, POD, caches.pods, ref(action.pod)))?.metadata.uid !== action.expect.uid;
+      return isAnother(action.expect, await readLive(api, POD, caches.pods, ref(action.pod)));
     case 'grantLease':
     case 'restoreLease':
       return isAnother(action.expect, await readLive(api, LEASE, caches.leases, ref(action.lease)));

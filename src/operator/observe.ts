@@ -5,6 +5,7 @@ import type { EndpointSlice, Pod } from '../api/objects.ts';
 import { parseSpec } from '../api/spec.ts';
 import type { ParsedSpec, Spec } from '../api/spec.ts';
 import type { SingletonService } from '../api/types.ts';
+import { memoized, memoizedWith } from '../core/memo.ts';
 import type { NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
@@ -47,16 +48,18 @@ export function observe(key: Key, caches: Caches, recollection: Recollection): O
   return { snapshot, parsed };
 }
 
-/** Cached objects are never changed in place, so what was read from one holds for as long as it is there. */
-const parsedSpecs = new WeakMap<SingletonService, ParsedSpec>();
+/** A status that was written comes with the spec that the cache had (see caches.ts). */
+const parsedByName = memoizedWith((spec: object, name: string): ParsedSpec => parseSpec(spec, { name }));
 
-function parsedSpecOf(object: SingletonService): ParsedSpec {
-  const known = parsedSpecs.get(object);
-  if (known !== undefined) return known;
-  const parsed = parseSpec(object.spec, { name: object.metadata.name });
-  parsedSpecs.set(object, parsed);
-  return parsed;
-}
+const parsedSpecOf = memoized(({ spec, metadata: { name } }: SingletonService): ParsedSpec => {
+  const raw: unknown = spec;
+  return typeof raw === 'object' && raw !== null ? parsedByName(raw, name) : parseSpec(raw, { name });
+});
+
+const notActedUponOf = memoized((object: SingletonService): readonly string[] => {
+  const parsed = parsedSpecOf(object);
+  return parsed.ok ? notYetActedUpon(parsed.spec, object.metadata.annotations) : [];
+});
 
 /** The headless Service has slices of its own, which say nothing of where traffic goes. */
 const isOf =
@@ -75,7 +78,7 @@ function singletonView(object: SingletonService, parsed: ParsedSpec, spec: Spec 
     deleting: metadata.deletionTimestamp !== undefined,
     spec,
     problems: parsed.ok ? [] : parsed.problems,
-    notActedUpon: parsed.ok ? notYetActedUpon(parsed.spec, metadata.annotations) : [],
+    notActedUpon: notActedUponOf(object),
     status: object.status,
   };
 }

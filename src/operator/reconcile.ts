@@ -136,8 +136,6 @@ export class Reconciler {
       memory: afterAction(memory, action, instantOf(this.#options.clock)),
       ...(action.kind === 'deletePod' && { deletedUids: new Set([...deletedUids, action.expect.uid]) }),
     });
-    // The first Lease of all: nobody was granted anything before.
-    if (action.kind === 'createLease' && action.term === 0) this.#sure.add(key);
     this.#options.onAction?.(key, action, snapshot);
   }
 
@@ -185,13 +183,16 @@ export class Reconciler {
       pod: (pod: string) => readLive(api, POD, caches.pods, { namespace, name: pod }),
     };
     const done = new Set<string>();
+    let hasReadAll = false;
     let look: Look | undefined = first;
-    if (!this.#sure.has(key) && restsOn(first).objects.length > 0) {
-      for (const what of await this.#readAll(key, first)) done.add(what);
-      look = this.#look(key);
-    }
     while (look !== undefined) {
-      const { objects, pods } = restsOn(look);
+      const { objects, pods, everything } = restsOn(look);
+      if (!hasReadAll && objects.length > 0 && (everything || !this.#sure.has(key))) {
+        hasReadAll = true;
+        for (const what of await this.#readAll(key, look)) done.add(what);
+        look = this.#look(key);
+        continue;
+      }
       const missing = [...objects, ...pods.map((pod) => `pod ${pod}`)].filter((what) => !done.has(what));
       if (missing.length === 0) return look;
       await Promise.all([
@@ -254,6 +255,8 @@ export class Reconciler {
 interface Rests {
   readonly objects: readonly ('singleton' | 'lease' | 'service')[];
   readonly pods: readonly string[];
+  /** On members, too, that nobody has told of yet. */
+  readonly everything: boolean;
 }
 
 /** What must not be old for the plan to be right; nothing, when each of its actions has a precondition that says it all. */
@@ -261,12 +264,12 @@ function restsOn({ snapshot, plan: { actions } }: Look): Rests {
   const { lease, members, singleton } = snapshot;
   if (actions.some(restsOnWitnesses)) {
     const pods = new Set([...members.map(({ pod }) => pod), singleton.status?.active?.pod]);
-    return { objects: ['singleton', 'lease', 'service'], pods: known(pods) };
+    return { objects: ['singleton', 'lease', 'service'], pods: known(pods), everything: true };
   }
-  if (!actions.some(restsOnLease)) return { objects: [], pods: [] };
+  if (!actions.some(restsOnLease)) return { objects: [], pods: [], everything: false };
   const grant = actions.find(isGrant);
   const pods = grant === undefined ? [lease?.move?.from, podOf(lease?.holder)] : [grant.from, grant.to.pod];
-  return { objects: ['singleton', 'lease'], pods: known(new Set(pods)) };
+  return { objects: ['singleton', 'lease'], pods: known(new Set(pods)), everything: false };
 }
 
 const known = (pods: ReadonlySet<string | undefined>): string[] => [...pods].filter((pod) => pod !== undefined);

@@ -3,6 +3,7 @@ import { ANNOTATION, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
 import type { EndpointSlice, KubeObject, Lease, Node, Pod, Service } from '../api/objects.ts';
 import { fromIso } from '../api/time.ts';
 import { isTerm, parseTerm } from '../core/lease.ts';
+import { memoized, memoizedWith } from '../core/memo.ts';
 import type { LeaseView, Member, MoveRecord, NodeView, Owned, ServiceView, Stranger } from '../core/snapshot.ts';
 
 const ZONE_LABELS = ['topology.kubernetes.io/zone', 'failure-domain.beta.kubernetes.io/zone'];
@@ -12,7 +13,7 @@ export const controllerOf = (object: KubeObject) =>
 
 const conditionOf = (pod: Pod, type: string) => pod.status?.conditions?.find((condition) => condition.type === type);
 
-export function memberView(pod: Pod): Member {
+export const memberView = memoized((pod: Pod): Member => {
   const labels = pod.metadata.labels ?? {};
   const ready = conditionOf(pod, 'Ready');
   const isReady = ready?.status === 'True';
@@ -37,7 +38,7 @@ export function memberView(pod: Pod): Member {
     podReason: pod.status?.reason,
     noFailover: saysNoFailover(pod),
   };
-}
+});
 
 const slotOf = (label: string | undefined): number | undefined =>
   label !== undefined && /^\d{1,2}$/.test(label) ? Number(label) : undefined;
@@ -69,17 +70,15 @@ export const strangerView = (pod: Pod): Stranger => ({
 
 const isOwnedBy = (object: KubeObject, ownerUid: string): boolean => controllerOf(object)?.uid === ownerUid;
 
-export function leaseView(lease: Lease, ownerUid: string): Owned<LeaseView> {
-  return {
-    ours: isOwnedBy(lease, ownerUid),
-    uid: lease.metadata.uid,
-    resourceVersion: lease.metadata.resourceVersion,
-    holder: lease.spec?.holderIdentity ?? '',
-    term: lease.spec?.leaseTransitions ?? 0,
-    named: lease.metadata.labels?.[LABEL.name] !== undefined,
-    move: parseMove(lease.metadata.annotations?.[ANNOTATION.move]),
-  };
-}
+export const leaseView = memoizedWith((lease: Lease, ownerUid: string): Owned<LeaseView> => ({
+  ours: isOwnedBy(lease, ownerUid),
+  uid: lease.metadata.uid,
+  resourceVersion: lease.metadata.resourceVersion,
+  holder: lease.spec?.holderIdentity ?? '',
+  term: lease.spec?.leaseTransitions ?? 0,
+  named: lease.metadata.labels?.[LABEL.name] !== undefined,
+  move: parseMove(lease.metadata.annotations?.[ANNOTATION.move]),
+}));
 
 /** What a Date can tell, in ms: beyond it, writing it out throws. */
 const MAX_WALL_MS = 8.64e15;
@@ -106,19 +105,19 @@ function parseMove(text: string | undefined): MoveRecord | undefined {
   }
 }
 
-export const serviceView = (service: Service, ownerUid: string): Owned<ServiceView> => ({
+export const serviceView = memoizedWith((service: Service, ownerUid: string): Owned<ServiceView> => ({
   ours: isOwnedBy(service, ownerUid),
   uid: service.metadata.uid,
   resourceVersion: service.metadata.resourceVersion,
   labels: service.metadata.labels ?? {},
   annotations: service.metadata.annotations ?? {},
   spec: service.spec ?? {},
-});
+}));
 
-export const nodeView = (node: Node): NodeView => ({
+export const nodeView = memoized((node: Node): NodeView => ({
   zone: ZONE_LABELS.map((label) => node.metadata.labels?.[label]).find((zone) => zone !== undefined),
   noFailover: saysNoFailover(node),
-});
+}));
 
 /** A null `ready` means true: discovery.k8s.io says so for consumers that know no better. */
 export const readyUids = (slices: readonly EndpointSlice[]): string[] =>

@@ -200,7 +200,7 @@ function deletePod(
   resourceVersion: string,
 ): Snapshot | undefined {
   const doomed = snapshot.members.find((member) => member.uid === expect.uid);
-  if (doomed === undefined) return undefined;
+  if (doomed === undefined || !isMeant(doomed, expect)) return undefined;
   const isGone = doomed.node === undefined || doomed.phase === 'Failed' || doomed.phase === 'Succeeded';
   const others = snapshot.members.filter((member) => member !== doomed);
   return { ...snapshot, members: isGone ? others : [...others, { ...doomed, resourceVersion, terminating: true }] };

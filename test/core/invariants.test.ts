@@ -22,7 +22,12 @@ const grant = (term = 2, pod = 'db-1-a'): Action => ({
   term,
   move: aMove(),
 });
-const deletion = (pod: string): Action => ({ kind: 'deletePod', pod, expect: { uid: `uid-${pod}` }, why: 'a test' });
+const deletion = (pod: string): Action => ({
+  kind: 'deletePod',
+  pod,
+  expect: { uid: `uid-${pod}`, resourceVersion: '1' },
+  why: 'a test',
+});
 
 const planned = (builder: SnapshotBuilder, ...actions: Action[]): string[] => {
   const plan: Plan = { actions, reason: 'a test', holds: [], recheckAtMs: undefined };

@@ -218,6 +218,11 @@ describe('members are deleted', () => {
     expect(podsOf(aSteadyState().where(2, (pod) => pod.evicted())).at(-1)).toBe('deletePod db-2-a (Evicted)');
   });
 
+  it('not before they have their name again: no watch would tell that they are gone', () => {
+    const snapshot = aSteadyState().where(2, (pod) => pod.evicted().withoutName());
+    expect(podsOf(snapshot).slice(1)).toEqual(['mendLabels db-2-a']);
+  });
+
   it('never while they hold the Lease, even when they have failed', () => {
     expect(podsOf(aSteadyState().where(0, (pod) => pod.failed())).filter((text) => text.startsWith('delete'))).toEqual(
       [],

@@ -32,7 +32,10 @@ describe('an action in words', () => {
     [{ kind: 'mendService', service: 's', expect: expectation, patch: {} }, 'mendService s'],
     [{ kind: 'checkTemplate', revision: 'r', body: {} }, 'checkTemplate r'],
     [{ kind: 'createPod', pod: 'p', slot: 1, body: {} }, 'createPod p'],
-    [{ kind: 'deletePod', pod: 'p', expect: { uid: 'u' }, why: 'Evicted' }, 'deletePod p (Evicted)'],
+    [
+      { kind: 'deletePod', pod: 'p', expect: { uid: 'u', resourceVersion: '1' }, why: 'Evicted' },
+      'deletePod p (Evicted)',
+    ],
     [{ kind: 'mendLabels', pod: 'p', expect: expectation, labels: {} }, 'mendLabels p'],
     [
       { kind: 'emitEvent', event: { identity: 'i', reason: 'Granted', type: 'Normal', message: 'm' } },

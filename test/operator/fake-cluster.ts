@@ -4,7 +4,14 @@
  */
 import { ENDPOINT_SLICES, objectsOf } from './resources.ts';
 import { ApiError } from '../../src/adapters/ports.ts';
-import type { KubernetesApi, ListPage, ListQuery, ObjectRef, ResourceType } from '../../src/adapters/ports.ts';
+import type {
+  DeleteOptions,
+  KubernetesApi,
+  ListPage,
+  ListQuery,
+  ObjectRef,
+  ResourceType,
+} from '../../src/adapters/ports.ts';
 import { POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { LABEL } from '../../src/api/names.ts';
 import type { EndpointSlice, KubeObject, Pod, Service } from '../../src/api/objects.ts';
@@ -86,12 +93,12 @@ export class FakeCluster implements KubernetesApi {
     return this.#put(type, merged(object, patch) as KubeObject) as T;
   }
 
-  async delete(type: ResourceType, ref: ObjectRef, options?: { readonly uid?: string }): Promise<void> {
+  async delete(type: ResourceType, ref: ObjectRef, options: DeleteOptions = {}): Promise<void> {
     this.#ask({ verb: 'delete', plural: type.plural, name: ref.name, isDryRun: false });
     const object = this.#existing(type, ref.name);
-    if (options?.uid !== undefined && options.uid !== object.metadata.uid) {
-      throw new ApiError(409, 'Conflict', 'the UID in the precondition does not match');
-    }
+    for (const field of ['uid', 'resourceVersion'] as const)
+      if ((options[field] ?? object.metadata[field]) !== object.metadata[field])
+        throw new ApiError(409, 'Conflict', `the ${field} in the precondition does not match`);
     this.#put(type, { ...object, metadata: { ...object.metadata, deletionTimestamp: '2026-01-01T00:00:09Z' } });
   }
 

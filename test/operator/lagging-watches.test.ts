@@ -136,6 +136,50 @@ describe('a process whose watches lag behind a move that another one made', () =
   });
 });
 
+describe('a leader that has read everything before, and whose watch of pods is silent since', () => {
+  const labelled = (pod: Pod, labels: Record<string, string>): Pod => ({
+    ...pod,
+    metadata: { ...pod.metadata, labels: { ...pod.metadata.labels, ...labels } },
+  });
+
+  /** The active is a member of which neither cache nor status tells: only its labels, and the Service. */
+  async function withAnActiveUnheardOf(): Promise<Stage> {
+    const stage = await steady();
+    const { cluster, active: old } = stage;
+    const pod = cluster.find<Pod>(POD, old);
+    if (pod === undefined) throw new Error('there is no active');
+    cluster.edit<Pod>(POD, old, (object) => labelled(object, { [LABEL.role]: 'standby' }));
+    const next = labelled(pod, { [LABEL.role]: 'active', [LABEL.term]: '2' });
+    cluster.put(POD, { ...next, metadata: { ...next.metadata, name: 'db-1-new', uid: 'uid-new' } });
+    cluster.edit<Service>(SERVICE, 'db', (service) => ({
+      ...service,
+      spec: { ...service.spec, selector: { [LABEL.name]: 'db', [LABEL.term]: '2' } },
+    }));
+    return stage;
+  }
+
+  it('rebuilds a lost Lease around the active that it has not heard of', async () => {
+    const stage = await withAnActiveUnheardOf();
+    const lease = stage.cluster.find<Lease>(LEASE, 'db-active');
+    stage.cluster.remove(LEASE, 'db-active');
+    if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
+    await stage.look();
+    expect(stage.lease).toMatchObject({ holderIdentity: 'db-1-new_uid-new', leaseTransitions: 1002 });
+  });
+
+  it('rebuilds around it a Lease that was set back, too', async () => {
+    const stage = await withAnActiveUnheardOf();
+    const { cluster } = stage;
+    cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
+      ...object,
+      status: { ...object.status, term: 2, active: undefined },
+    }));
+    cluster.caches.singletons.apply('MODIFIED', cluster.find<SingletonService>(SINGLETON_SERVICE, 'db') as never);
+    await stage.look();
+    expect(stage.lease).toMatchObject({ holderIdentity: 'db-1-new_uid-new', leaseTransitions: 1002 });
+  });
+});
+
 describe('a new leader', () => {
   /** Watches of its own, which have brought the state before the move of its predecessor, and the strip of the old active. */
   async function withWatchesBehind(): Promise<{ stage: Stage; successor: Reconciler; old: string }> {

@@ -352,6 +352,36 @@ describe('objects of somebody else', () => {
   });
 });
 
+describe('a standby that becomes the active between the decision to delete it and the request', () => {
+  it('is not deleted', async () => {
+    const stage = await steady();
+    const { active: old, standby: next, cluster } = stage;
+    const uid = cluster.find<Pod>(POD, next)?.metadata.uid;
+    cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
+      ...object,
+      spec: { ...(object.spec as object), replicas: 1 },
+    }));
+    cluster.deliver();
+    const labelled = (pod: string, labels: Record<string, string>): void =>
+      cluster.edit<Pod>(POD, pod, ({ metadata, ...rest }) => ({
+        ...rest,
+        metadata: { ...metadata, labels: { ...metadata.labels, ...labels } },
+      }));
+    // Another replica leads by now.
+    cluster.onRequest = ({ verb }) => {
+      if (verb !== 'delete') return;
+      cluster.onRequest = () => undefined;
+      labelled(old, { [LABEL.role]: 'standby' });
+      labelled(next, { [LABEL.role]: 'active', [LABEL.term]: '2' });
+    };
+    expect(await stage.look()).toEqual({ kind: 'again' });
+    expect(cluster.requests).toContain(`delete pods/${next}`);
+    const { metadata } = cluster.find<Pod>(POD, next) ?? {};
+    expect(metadata?.uid).toBe(uid);
+    expect(metadata?.deletionTimestamp).toBeUndefined();
+  });
+});
+
 describe('what was deleted', () => {
   it('counts as going even while the watch has not said so, and is deleted once', async () => {
     const stage = await steady({ replicas: 2 });

@@ -69,6 +69,8 @@ interface Authored {
 
 interface Watched {
   grants: Grants;
+  /** Of the Lease, as an operator wrote it last. */
+  holder: string;
   highest: number;
   pausedSinceMs: number | undefined;
   /** The highest term that the Service was flipped to. */
@@ -86,6 +88,8 @@ const LONG_MS = 30_000;
 
 /** Between a look at whether the singleton is paused and the grant, when the operator is not held up. */
 const PAUSE_SEEN_WITHIN_MS = 1_000;
+/** And when it is: the longest freeze, and a request's deadline. */
+const LOOKED_WITHIN_MS = 45_000;
 
 export class Checkers {
   readonly #options: CheckersOptions;
@@ -96,16 +100,16 @@ export class Checkers {
   readonly #askedAtMs = new Map<string, number[]>();
   /** When each object was written to last, by UID. */
   readonly #changedAtMs = new Map<string, number>();
-  /** Since when the request that is being served was on its way, and from whom. */
-  #serving: { readonly author: Author; readonly sentAtMs: number; readonly begunAtMs: number } | undefined;
+  /** Since when the request that is being served was decided on, and by whom. */
+  #serving: { readonly author: Author; readonly begunAtMs: number } | undefined;
 
   constructor(options: CheckersOptions) {
     this.#options = options;
   }
 
-  onArrival(request: WireRequest, { atMs, begunAtMs, epoch }: Sent): void {
+  onArrival(request: WireRequest, { begunAtMs, epoch }: Sent): void {
     const author = { name: request.user, epoch };
-    this.#serving = { author, sentAtMs: atMs, begunAtMs };
+    this.#serving = { author, begunAtMs };
     if (request.verb === 'get' && request.resource === SINGLETON_SERVICE.plural)
       this.#askedAtMs.set(
         author.name,
@@ -116,13 +120,13 @@ export class Checkers {
   /** Called within the write, whoever's it is. */
   onWrite(write: Write): void {
     const author = this.#serving?.author?.name === write.user ? this.#serving.author : undefined;
-    const sentAtMs = this.#serving?.sentAtMs ?? 0;
+    const begunAtMs = this.#serving?.begunAtMs ?? 0;
     this.#judgePrecondition(write, author);
     switch (write.type) {
       case SINGLETON_SERVICE:
         return this.#onSingleton(write, author);
       case LEASE:
-        return author && this.#onLease(write, author, sentAtMs);
+        return author && this.#onLease(write, author, begunAtMs);
       case POD:
         return this.#onPod(write, author);
       case SERVICE:
@@ -132,7 +136,7 @@ export class Checkers {
     }
   }
 
-  /** A patch that was decided before somebody else changed the object must be refused (compare-and-swap). */
+  /** A patch or deletion that was decided before somebody else changed the object must be refused (compare-and-swap). */
   #judgePrecondition({ type, before, after, verb }: Write, author: Author | undefined): void {
     const object = after ?? before;
     if (object === undefined) return;
@@ -140,10 +144,12 @@ export class Checkers {
     const { nowMs } = this.#options.engine;
     const changedAtMs = this.#changedAtMs.get(uid) ?? 0;
     const begunAtMs = this.#serving?.begunAtMs ?? nowMs;
-    if (author !== undefined && verb === 'patch' && changedAtMs > begunAtMs)
+    // A deletion is two writes at once where nobody has to let the object go.
+    const isSecond = verb === 'delete' && before?.metadata.deletionTimestamp !== undefined;
+    if (author !== undefined && verb !== 'create' && !isSecond && changedAtMs > begunAtMs)
       this.#broken(
         'cas',
-        `${author.name} wrote to ${type.plural} ${name} what it decided before the last change of it`,
+        `${author.name} wrote to ${type.plural} ${name} (${verb}) what it decided before the last change of it`,
       );
     if (after === undefined) this.#changedAtMs.delete(uid);
     else this.#changedAtMs.set(uid, nowMs);
@@ -166,7 +172,7 @@ export class Checkers {
 
   // --- I1, I5 -----------------------------------------------------------------------------------------------------------
 
-  #onLease({ before, after }: Write, author: Author, sentAtMs: number): void {
+  #onLease({ before, after }: Write, author: Author, begunAtMs: number): void {
     const old: Lease | undefined = before;
     const lease: Lease | undefined = after;
     const meta = (lease ?? old)?.metadata;
@@ -175,12 +181,13 @@ export class Checkers {
     if (singleton === undefined || meta.name !== leaseName(singleton.metadata.name)) return this.#foreign(old, author);
     const watched = this.#of(singleton);
     const holder = lease.spec?.holderIdentity ?? '';
+    watched.holder = holder;
     const term = lease.spec?.leaseTransitions ?? 0;
     if (old === undefined) this.#forgetUnwitnessed(singleton, watched);
     const isNew = !watched.grants.has(term);
     if (isNew && term > 0 && term <= watched.highest)
       this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
-    if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, sentAtMs, term });
+    if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, begunAtMs, term });
     if (holder === '') return;
     const { grants, violations } = recordGrant(watched.grants, {
       kind: 'createLease',
@@ -223,13 +230,13 @@ export class Checkers {
   #judgePause(
     singleton: SingletonService,
     { pausedSinceMs }: Watched,
-    { author, sentAtMs, term }: { author: Author; sentAtMs: number; term: number },
+    { author, begunAtMs, term }: { author: Author; begunAtMs: number; term: number },
   ): void {
     if (pausedSinceMs === undefined) return;
     const knewAtMs = this.#askedAtMs
       .get(author.name)
-      ?.find((atMs) => atMs <= sentAtMs && sentAtMs - atMs < 10 * PAUSE_SEEN_WITHIN_MS);
-    if (pausedSinceMs < (knewAtMs ?? sentAtMs - PAUSE_SEEN_WITHIN_MS))
+      ?.find((atMs) => atMs <= begunAtMs && begunAtMs - atMs < LOOKED_WITHIN_MS);
+    if (pausedSinceMs < (knewAtMs ?? begunAtMs - PAUSE_SEEN_WITHIN_MS))
       this.#broken(
         'I5',
         `${author.name} granted term ${term} of ${singleton.metadata.name}, paused since ${pausedSinceMs.toFixed(0)}`,
@@ -337,7 +344,8 @@ export class Checkers {
   #judgeDeletion(pod: Pod, singleton: SingletonService, author: Author, isStale: boolean): void {
     const { name, uid, namespace } = pod.metadata;
     const lease = this.#options.cluster.get<Lease>(LEASE, leaseName(singleton.metadata.name), namespace);
-    const isHolder = lease?.spec?.holderIdentity === holderIdentity(name, uid);
+    const holder = holderIdentity(name, uid);
+    const isHolder = lease?.spec?.holderIdentity === holder && this.#of(singleton).holder === holder;
     const isRouted = this.#routed(singleton).includes(name) && isHolder;
     if (isRouted || (isHolder && !isStale))
       this.#broken(
@@ -441,7 +449,14 @@ export class Checkers {
   #of({ metadata: { uid } }: KubeObject): Watched {
     let watched = this.#watched.get(uid);
     if (watched === undefined) {
-      watched = { grants: new Map(), highest: 0, pausedSinceMs: undefined, flippedTo: 0, staleUnder: undefined };
+      watched = {
+        grants: new Map(),
+        holder: '',
+        highest: 0,
+        pausedSinceMs: undefined,
+        flippedTo: 0,
+        staleUnder: undefined,
+      };
       this.#watched.set(uid, watched);
     }
     return watched;

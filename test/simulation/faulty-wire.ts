@@ -2,8 +2,9 @@
  * The network between one process and the API server, and what can go wrong on it. Two requests may overtake each other,
  * the events of one stream never do; nothing is made up: a stream loses events only by ending.
  */
-import { ApiError, TransportError } from '../../src/adapters/ports.ts';
-import type { CallOptions, TransportFailure } from '../../src/adapters/ports.ts';
+import { TransportError } from '../../src/adapters/ports.ts';
+import type { ApiError, CallOptions, TransportFailure } from '../../src/adapters/ports.ts';
+import { apiError, withoutStack } from './api-server/errors.ts';
 import type { Engine } from './engine.ts';
 import { LEADER_LEASE } from './manifest.ts';
 import type { SimulatedProcess } from './process.ts';
@@ -63,8 +64,7 @@ export interface Network {
 
 /** How it stood with the sender when a request left. */
 export interface Sent {
-  readonly atMs: number;
-  /** When it was decided to send it: before, if its sender was frozen in between. */
+  /** When it was decided to send it: before it left, if its sender was frozen in between. */
   readonly begunAtMs: number;
   /** How often it had begun to lead. */
   readonly epoch: number;
@@ -78,6 +78,9 @@ export interface WireWatcher {
 }
 
 interface Open {
+  readonly resource: string;
+  /** The server sends to it, and all that it sent has arrived. */
+  readonly isUpToDate: boolean;
   fail(failure: TransportFailure, why: string): void;
   fallSilent(): void;
   recover(): void;
@@ -89,6 +92,8 @@ export class FaultyWire implements Wire {
   readonly #chance: Chance;
   readonly #watcher: WireWatcher;
   readonly #streams = new Set<Open>();
+  /** What was ever watched. */
+  readonly #watched = new Set<string>();
 
   constructor(process: SimulatedProcess, network: Network, chance: Chance, watcher: WireWatcher) {
     this.#process = process;
@@ -110,6 +115,12 @@ export class FaultyWire implements Wire {
     for (const stream of this.#streams) stream.recover();
   }
 
+  /** What is watched and not up to date: no stream brings its changes, or some of them are on their way. */
+  get lagging(): string[] {
+    const upToDate = new Set([...this.#streams].filter(({ isUpToDate }) => isUpToDate).map(({ resource }) => resource));
+    return [...this.#watched].filter((resource) => !upToDate.has(resource));
+  }
+
   call<T>(request: WireRequest, serve: () => T, options: CallOptions = {}): Promise<T> {
     const call = new Call(this.#parts, request, serve, options);
     return call.promise;
@@ -123,6 +134,7 @@ export class FaultyWire implements Wire {
   ): Promise<void> {
     const stream = new Stream(this.#parts, request, { open, onEvent }, options.signal);
     this.#streams.add(stream);
+    this.#watched.add(request.resource);
     return stream.promise.finally(() => this.#streams.delete(stream));
   }
 
@@ -151,18 +163,21 @@ function refusal({ network: { faults }, chance }: Parts): ApiError | undefined {
   if (chance.happens(faults.throttled)) {
     const retryAfterMs = 1_000 * (1 + chance.below(3));
     return chance.happens(0.7)
-      ? new ApiError(429, 'TooManyRequests', 'too many requests, please try again later', retryAfterMs)
-      : new ApiError(503, 'ServiceUnavailable', 'the server is starting', retryAfterMs);
+      ? apiError(429, 'TooManyRequests', 'too many requests, please try again later', retryAfterMs)
+      : apiError(503, 'ServiceUnavailable', 'the server is starting', retryAfterMs);
   }
   if (!chance.happens(faults.serverError)) return undefined;
   return chance.happens(0.5)
-    ? new ApiError(500, 'InternalError', 'etcdserver: request timed out')
-    : new ApiError(504, 'Timeout', 'Timeout: request did not complete within the allotted time');
+    ? apiError(500, 'InternalError', 'etcdserver: request timed out')
+    : apiError(504, 'Timeout', 'Timeout: request did not complete within the allotted time');
 }
 
 /** But for the election's. */
 export const isWrite = ({ verb, namespace }: WireRequest): boolean =>
   (verb === 'create' || verb === 'patch' || verb === 'delete') && namespace !== LEADER_LEASE.namespace;
+
+const transportError = (failure: TransportFailure, message: string): TransportError =>
+  withoutStack(() => new TransportError(failure, message));
 
 const nameOf = ({ verb, resource, subresource, name }: WireRequest): string =>
   `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}${name === undefined ? '' : ` ${name}`}`;
@@ -182,7 +197,7 @@ class Call<T> {
   #isWithdrawn = false;
   /** The deadline counts from here, also when it leaves later: the process may be frozen in between. */
   readonly #begunAtMs: number;
-  #sent: Sent = { atMs: 0, begunAtMs: 0, epoch: 0 };
+  #sent: Sent = { begunAtMs: 0, epoch: 0 };
   #cancelDeadline: (() => void) | undefined;
 
   constructor(parts: Parts, request: WireRequest, serve: () => T, { signal, deadlineMs }: CallOptions) {
@@ -272,7 +287,7 @@ class Call<T> {
   }
 
   #end(failure: TransportFailure, why: string): void {
-    this.#settle(() => this.#reject(new TransportError(failure, `${nameOf(this.#request)}: ${why}`)));
+    this.#settle(() => this.#reject(transportError(failure, `${nameOf(this.#request)}: ${why}`)));
   }
 
   #settle(settle: () => void): void {
@@ -321,6 +336,14 @@ class Stream<T> implements Open {
       signal?.addEventListener('abort', this.#onAbort);
       parts.process.send(() => this.#leave());
     }
+  }
+
+  get resource(): string {
+    return this.#request.resource;
+  }
+
+  get isUpToDate(): boolean {
+    return this.#close !== undefined && this.#onWay.length === 0;
   }
 
   fail(failure: TransportFailure, why: string): void {
@@ -396,9 +419,7 @@ class Stream<T> implements Open {
 
   #expiry(): ApiError | undefined {
     const { network, chance } = this.#parts;
-    return chance.happens(network.faults.expired)
-      ? new ApiError(410, 'Expired', 'too old resource version')
-      : undefined;
+    return chance.happens(network.faults.expired) ? apiError(410, 'Expired', 'too old resource version') : undefined;
   }
 
   #expectTrouble(chance: Chance): void {
@@ -450,7 +471,7 @@ class Stream<T> implements Open {
   }
 
   #end(failure: TransportFailure, why: string): void {
-    this.#settle(() => this.#reject(new TransportError(failure, `${nameOf(this.#request)}: ${why}`)));
+    this.#settle(() => this.#reject(transportError(failure, `${nameOf(this.#request)}: ${why}`)));
   }
 
   #settle(settle: () => void): void {

@@ -15,6 +15,7 @@ const USAGE = `npm run simulate -- [options]
   --quiet         no faults at all: for measuring
   --jobs J        processes (default: as many as there are cores)
   --keep-going    do not stop at the first violation
+  --max-minutes N of real time: begins no more seeds then
 `;
 
 const { values } = parseArgs({
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', default: false },
     quiet: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
+    'max-minutes': { type: 'string', default: 'Infinity' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -65,6 +67,7 @@ async function one(seed: number): Promise<readonly RunResult[]> {
 async function many(range: string): Promise<readonly RunResult[]> {
   const [first = 1, last = first] = range.split('..').map(Number);
   const results: RunResult[] = [];
+  const endMs = performance.now() + Number(values['max-minutes']) * 60_000;
   let lastToldMs = performance.now();
   await runSeeds({ first, last, settings, jobs: Number(values.jobs) }, (result) => {
     results.push(result);
@@ -77,8 +80,9 @@ async function many(range: string): Promise<readonly RunResult[]> {
       lastToldMs = performance.now();
       console.log(`${results.length} of ${last - first + 1} seeds`);
     }
-    return values['keep-going'] || result.violation === undefined;
+    return (values['keep-going'] || result.violation === undefined) && performance.now() < endMs;
   });
+  if (performance.now() >= endMs) console.log(`out of time: ${results.length} of ${last - first + 1} seeds were run`);
   return results;
 }
 
@@ -96,5 +100,6 @@ else {
       `${minutes.toFixed(0)} simulated minutes in ${realSeconds.toFixed(1)} s with ${jobs} at once: ` +
       `${(minutes / realSeconds / jobs).toFixed(0)} a second and process`,
   );
+  console.log(`${results.length - bad.length} passed, ${bad.length} failed`);
   process.exitCode = bad.length === 0 ? 0 : 1;
 }

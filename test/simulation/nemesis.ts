@@ -3,6 +3,7 @@ import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters
 import type { ResourceType } from '../../src/adapters/ports.ts';
 import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
+import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
 import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
@@ -34,10 +35,13 @@ const pods = ({ cluster }: Targets): readonly Pod[] => cluster.list<Pod>(POD);
 
 /** The active more often than it would be by chance: it matters most. */
 function anyPod(targets: Targets): Pod | undefined {
-  const all = pods(targets);
+  const active = activeOf(targets);
+  return active !== undefined && targets.chance.happens(0.5) ? active : targets.chance.pick(pods(targets));
+}
+
+function activeOf(targets: Targets): Pod | undefined {
   const lease = targets.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
-  const active = all.find(({ metadata }) => lease?.spec?.holderIdentity === `${metadata.name}_${metadata.uid}`);
-  return active !== undefined && targets.chance.happens(0.5) ? active : targets.chance.pick(all);
+  return pods(targets).find(({ metadata }) => lease?.spec?.holderIdentity === `${metadata.name}_${metadata.uid}`);
 }
 
 const onPod =
@@ -142,6 +146,38 @@ const freezeAtCall = onReplica((targets, replica) => {
   }, isIt);
   return `${name} will freeze at its next ${what} for ${seconds(forMs)}`;
 });
+
+/**
+ * The leader freezes with the deletion of a standby on its tongue, under a scale-down that is taken back; the next leader
+ * has that standby for the active by then.
+ */
+const lateDeletion: Fault = (targets) => {
+  const { cluster, engine, chance, trace, replicas } = targets;
+  const leader = replicas.find(({ isLeading }) => isLeading);
+  const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+  const { replicas: wanted = 1 } = (singleton?.spec ?? {}) as { replicas?: number };
+  if (leader?.process === undefined || singleton === undefined || wanted < 2) return undefined;
+  const { name, process } = leader;
+  const scaleTo = (count: number): void => {
+    const now = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+    if (now !== undefined) cluster.patch(USER, SINGLETON_SERVICE, now, { spec: { replicas: count } });
+  };
+  const forMs = chance.between(5_000, 12_000);
+  process.onNextCall(
+    () => {
+      trace.note('fault', `${name} freezes in the middle of a deletion for ${seconds(forMs)}`);
+      freeze(targets, leader, forMs);
+      scaleTo(wanted);
+      engine.after(chance.between(0, 4_000), () => {
+        const active = activeOf(targets);
+        if (active !== undefined) cluster.delete(USER, POD, active, 0);
+      });
+    },
+    ({ verb, resource }) => verb === 'delete' && resource === POD.plural,
+  );
+  scaleTo(wanted - 1);
+  return `somebody scales to ${wanted - 1} for a moment, and ${name} will freeze at its next deletion`;
+};
 
 const partition = onReplica(({ engine, network, chance }, replica) => {
   const { name } = replica;
@@ -424,6 +460,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [2, 'stop', stop],
   [3, 'freeze', freezeNow],
   [4, 'freezeAtCall', freezeAtCall],
+  [1, 'lateDeletion', lateDeletion],
   [3, 'partition', partition],
   [1, 'outage', outage],
   [1, 'compaction', compaction],

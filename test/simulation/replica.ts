@@ -61,6 +61,12 @@ export class Replica {
     return this.#running?.operator.isSynced ?? false;
   }
 
+  /** What its caches do not know all of, while it runs. */
+  get lagging(): readonly string[] {
+    if (this.#running === undefined) return [];
+    return this.isSynced ? this.#running.wire.lagging : ['everything'];
+  }
+
   start(): void {
     if (this.#running !== undefined) return;
     this.#incarnation += 1;

@@ -21,11 +21,14 @@ export class Trace {
   note(kind: string, text: string): void {
     const line = `${this.#engine.nowMs.toFixed(3).padStart(12)} ${kind.padEnd(12)} ${text}`;
     this.#count += 1;
+    let [low, high] = [this.#low, this.#high];
     for (let place = 0; place < line.length; place += 1) {
       const code = line.charCodeAt(place);
-      this.#low = Math.imul(this.#low ^ code, 0x01000193);
-      this.#high = Math.imul(this.#high ^ code ^ (this.#low >>> 15), 0x01000193);
+      low = Math.imul(low ^ code, 0x01000193);
+      high = Math.imul(high ^ code ^ (low >>> 15), 0x01000193);
     }
+    this.#low = low;
+    this.#high = high;
     this.#print?.(line);
     this.#last.push(line);
     if (this.#last.length > 2 * LINES_KEPT) this.#last.splice(0, LINES_KEPT);

@@ -69,6 +69,9 @@ const HEALTHY_WATCH_MS = 15_000;
 /** A CRD may be installed at any moment. */
 const MAX_NOT_SERVED_PAUSE_MS = 5_000;
 
+/** Why a watch that has ended is aborted; without one, each abort makes an error with a stack of its own. */
+const OVER = new Error('the watch is over');
+
 interface Restart {
   readonly reason: RestartReason;
   /** Start from a new list; otherwise the watch is resumed from the last version seen. */
@@ -257,7 +260,7 @@ export class Reflector<T extends KubeObject, I extends string = never> {
       cancelHealthy();
       cancelOverdue();
       // Whatever still comes of this watch is not for the store.
-      operation.abort();
+      operation.abort(OVER);
     }
     if (this.#stopped) return undefined;
     const lastedMs = clock.monotonicMs() - startMs;

@@ -56,8 +56,11 @@ export interface StoreOptions<T extends KubeObject, I extends string> {
   /** For logs: the plural. */
   readonly name: string;
   readonly logger: Logger;
-  /** What is kept of an object. Default: all but `metadata.managedFields`. Must keep the rest of `metadata`. */
-  readonly project?: (object: T) => T;
+  /**
+   * What is kept of an object, of which `old` is the last state. Default: all but `metadata.managedFields`. Must keep the
+   * rest of `metadata`.
+   */
+  readonly project?: (object: T, old: T | undefined) => T;
   /** Named functions from an object to the keys under which `byIndex` finds it. Pure. */
   readonly indices?: Readonly<Record<I, (object: T) => readonly string[]>>;
 }
@@ -95,7 +98,7 @@ const MAX_TOMBSTONES = 4_096;
 export class Store<T extends KubeObject, I extends string = never> implements ReadonlyStore<T, I> {
   readonly name: string;
   readonly #options: StoreOptions<T, I>;
-  readonly #project: (object: T) => T;
+  readonly #project: (object: T, old: T | undefined) => T;
   readonly #entries = new Map<ObjectKey, Entry<T>>();
   readonly #indices = new Map<string, Map<string, Set<T>>>();
   /** By UID. */
@@ -259,8 +262,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   }
 
   #put(key: ObjectKey, raw: T): void {
-    const object = this.#project(raw);
     const old = this.#entries.get(key)?.object;
+    const object = this.#project(raw, old);
     this.#seq += 1;
     this.#entries.set(key, { object, seq: this.#seq });
     if (old !== undefined) this.#unindex(old);

@@ -12,9 +12,9 @@ const LEASE_FIELDS = ['holderIdentity', 'leaseDurationSeconds', 'acquireTime', '
 
 /** Always with a spec, in which only what it knows, and nothing that is null. */
 function completeLease(next: Stored): Stored {
-  const spec = Object.entries(next.spec ?? {}).filter(
-    ([field, value]) => LEASE_FIELDS.includes(field) && value !== null,
-  );
+  const isKnown = (field: string): boolean => LEASE_FIELDS.includes(field) && next.spec?.[field] !== null;
+  if (next.spec !== undefined && next.status === undefined && Object.keys(next.spec).every(isKnown)) return next;
+  const spec = Object.entries(next.spec ?? {}).filter(([field]) => isKnown(field));
   return withFields(next, { spec: Object.freeze(Object.fromEntries(spec)), status: undefined });
 }
 
@@ -36,8 +36,10 @@ const eventProblems = ({ involvedObject, metadata }: Stored): string[] => {
   return ['involvedObject.namespace: Invalid value: does not match event.namespace'];
 };
 
-/** By the schema of the CRD that this repository ships. */
-function singletonServiceKind(): Kind {
+/** By the schema of the CRD that this repository ships. Made once: writing it out takes as long as seconds of a run. */
+const singletonServiceKind = makeSingletonServiceKind();
+
+function makeSingletonServiceKind(): Kind {
   const schema = customResourceDefinition('portable').spec.versions[0]?.schema.openAPIV3Schema.properties;
   const { spec: specSchema, status: statusSchema, metadata: metaSchema } = schema ?? {};
   if (specSchema === undefined || statusSchema === undefined) throw new Error('the CRD has no schema');
@@ -76,5 +78,5 @@ export const servedKinds = (endpointSlices: ResourceType): readonly Kind[] => [
   { type: LEASE, complete: completeLease, problems: leaseProblems },
   { type: EVENT, problems: eventProblems },
   { type: endpointSlices, countsGenerations: true },
-  singletonServiceKind(),
+  singletonServiceKind,
 ];

@@ -15,10 +15,11 @@ export const metadataOf = (body: object): JsonObject => {
 };
 
 /** The part of a patch's or a new object's metadata that counts. */
-export const writableMetadata = (metadata: JsonObject): JsonObject =>
-  Object.fromEntries(
-    WRITABLE.filter((field) => metadata[field] !== undefined).map((field) => [field, metadata[field]]),
-  );
+export function writableMetadata(metadata: JsonObject): JsonObject {
+  const writable: Record<string, unknown> = {};
+  for (const field of WRITABLE) if (metadata[field] !== undefined) writable[field] = metadata[field];
+  return writable;
+}
 
 /** Empty maps and lists are left out of JSON. */
 export function tidied(object: Stored): Stored {
@@ -39,6 +40,7 @@ const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 
 /** `metadata.labels: Invalid value: "x y": …`; only of what differs from `before`. */
 export function metadataProblems({ metadata }: Stored, before: Stored | undefined): string[] {
+  if (metadata === before?.metadata) return [];
   const { name, labels = {}, ownerReferences = [] } = metadata;
   return [
     ...(before !== undefined || NAME.test(name)

@@ -84,8 +84,10 @@ export function patchedObject(
   checkPatchPreconditions(kind, before, metadataOf(patch), subresource);
   const raw = merged(before, partsThatCount(kind, patch, subresource)) as Stored;
   if (raw === before) return before;
-  const next = tidied(kind.complete?.(raw, before, allocator) ?? raw);
-  if (sameValue(next, before)) return before;
+  const completed = kind.complete?.(raw, before, allocator) ?? raw;
+  const next = completed.metadata === before.metadata ? completed : tidied(completed);
+  // A merge that changes nothing gives `before`; what was completed or tidied may be that again.
+  if (next !== raw && sameValue(next, before)) return before;
   const generation = before.metadata.generation ?? 0;
   const isCounted = kind.countsGenerations === true && isNewGeneration(next, before);
   return checked(kind, isCounted ? withMetadata(next, { generation: generation + 1 }) : next, before);

@@ -82,6 +82,8 @@ export class SimulatedApiServer {
   readonly #outbox: (() => void)[] = [];
   #isTelling = false;
   #version = 1;
+  /** No watch is to be ended or warned of its end before. */
+  #nextEndWallMs = Infinity;
 
   constructor(options: SimulatedApiServerOptions) {
     this.#options = options;
@@ -144,6 +146,7 @@ export class SimulatedApiServer {
       seenUpTo: 0,
       isWarnedOfEnd: false,
     };
+    this.#nextEndWallMs = Math.min(this.#nextEndWallMs, watcher.endsAtWallMs - BOOKMARK_BEFORE_END_MS);
     try {
       const collection = this.#served(type);
       const from = versionNumber(query.resourceVersion);
@@ -158,12 +161,19 @@ export class SimulatedApiServer {
   /** Ends the watches whose time is up, and sends those that end within 2 s a bookmark. */
   endDueWatches(): void {
     const nowMs = this.#options.wallMs();
-    for (const watcher of this.#watchers()) {
+    if (nowMs < this.#nextEndWallMs) return;
+    const watchers = this.#watchers();
+    this.#nextEndWallMs = Infinity;
+    for (const watcher of watchers) {
       if (!watcher.isWarnedOfEnd && watcher.endsAtWallMs - BOOKMARK_BEFORE_END_MS <= nowMs) {
         watcher.isWarnedOfEnd = true;
         this.#tell(() => this.#bookmark(watcher));
       }
       if (watcher.endsAtWallMs <= nowMs) this.#tell(() => watcher.end());
+      else {
+        const dueMs = watcher.endsAtWallMs - (watcher.isWarnedOfEnd ? 0 : BOOKMARK_BEFORE_END_MS);
+        this.#nextEndWallMs = Math.min(this.#nextEndWallMs, dueMs);
+      }
     }
   }
 
