@@ -37,11 +37,7 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const lease = planLease(snapshot, now);
   const move = planMove(snapshot, spec, lease.inOrder, now);
   const members = planMembership(snapshot, spec, { active: activesAfter(lease, move), now });
-  const services = planServices(snapshot, spec, {
-    lease: lease.inOrder,
-    moves: move.actions,
-    members: members.actions,
-  });
+  const services = planServices(snapshot, spec, members.actions);
   const holds = [...(move.hold === undefined ? [] : [move.hold]), ...takenNames(snapshot)];
   const urgent = [...lease.actions, ...move.actions];
   const other = [...services, ...members.actions];

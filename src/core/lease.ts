@@ -53,11 +53,12 @@ export const isHolder = (lease: LeaseView, member: Member): boolean =>
 
 /**
  * The member that traffic goes to now, by the labels and the selector: what is left to tell when the Lease is lost. Without
- * a selector that names a term it is the one that was labelled last.
+ * a selector that names a term (0 is none: so a Service is made) it is the one that was labelled last.
  */
 export function routedMember({ members, service, singleton }: Snapshot): Member | undefined {
   const labelled = members.filter(({ role }) => role === ROLE.active).map((member) => member.term ?? 0);
-  const term = parseTerm(service?.spec.selector?.[LABEL.term]) ?? Math.max(0, ...labelled);
+  const selected = parseTerm(service?.spec.selector?.[LABEL.term]) ?? 0;
+  const term = selected === 0 ? Math.max(0, ...labelled) : selected;
   if (term === 0) return undefined;
   // Several only when somebody forged labels.
   const rank = ({ uid, role }: Member): number =>

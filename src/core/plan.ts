@@ -94,9 +94,9 @@ export function restsOnLease({ kind }: Action): boolean {
     case 'stripRole':
     case 'labelActive':
     case 'flipService':
-    case 'createService':
     case 'deletePod':
       return true;
+    case 'createService':
     case 'createLease':
     case 'restoreLease':
     case 'mendService':

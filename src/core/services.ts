@@ -1,6 +1,5 @@
 /** What the Services need: a plan for everything about them that does not move traffic. */
 import type { Spec } from '../api/spec.ts';
-import { routingTerm } from './lease.ts';
 import {
   headlessService,
   headlessServiceDrift,
@@ -10,25 +9,20 @@ import {
   templateRevision,
   wasInVain,
 } from './objects.ts';
-import { isGrant } from './plan.ts';
 import type { Action } from './plan.ts';
-import { activeMember } from './situation.ts';
-import type { LeaseView, Snapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
 
-export interface ServicesQuestion {
-  /** When it is in order. */
-  readonly lease: LeaseView | undefined;
-  /** What stands before in the plan. */
-  readonly moves: readonly Action[];
-  /** What stands after it. */
-  readonly members: readonly Action[];
-}
-
-/** The two Services: made when they are missing, brought to what the spec says when they differ. The flip is the move's. */
-export function planServices(snapshot: Snapshot, spec: Spec, { lease, moves, members }: ServicesQuestion): Action[] {
+/**
+ * The two Services: made when they are missing, brought to what the spec says when they differ. The flip is the move's.
+ *
+ * A Service is made with term 0, which nobody carries, and flipped at the next look: a creation has no precondition, so
+ * one that arrives late, from a leader that was frozen, would route to a former active.
+ *
+ * @param members what stands after it in the plan
+ */
+export function planServices(snapshot: Snapshot, spec: Spec, members: readonly Action[]): Action[] {
   const { singleton, service, headless } = snapshot;
   if (singleton.problems.length > 0) return [];
-  const term = termOnceMoved(snapshot, lease, moves);
   const mayMend = isTemplateTaken(snapshot, spec, members);
   const names = objectNames(singleton.name);
   const actions: Action[] = [];
@@ -38,7 +32,7 @@ export function planServices(snapshot: Snapshot, spec: Spec, { lease, moves, mem
     actions.push({ kind: 'mendService', service: name, expect, patch });
   };
   if (service === undefined) {
-    actions.push({ kind: 'createService', service: names.service, body: routingService(singleton, spec, term) });
+    actions.push({ kind: 'createService', service: names.service, body: routingService(singleton, spec, 0) });
   } else if (service.ours) {
     mend(names.service, service, routingServiceDrift(singleton, spec, service));
   }
@@ -62,14 +56,4 @@ function isTemplateTaken(snapshot: Snapshot, spec: Spec, members: readonly Actio
   const isBeingAsked = members.some(({ kind }) => kind === 'checkTemplate' || kind === 'createPod');
   // Neither taken nor refused for long, as when a quota is in the way: then the Services need not wait.
   return !isBeingAsked || failure !== undefined;
-}
-
-/**
- * What a Service that was deleted comes back with: the term that the active carries once the move's actions, which stand
- * before it, are done; 0, which nobody carries, while there is no active or the Lease is not in order.
- */
-function termOnceMoved(snapshot: Snapshot, lease: LeaseView | undefined, moves: readonly Action[]): number {
-  const grant = moves.find(isGrant);
-  if (grant !== undefined) return grant.term;
-  return lease === undefined || activeMember(snapshot) === undefined ? 0 : routingTerm(lease);
 }

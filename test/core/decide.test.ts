@@ -156,18 +156,18 @@ describe('a Service that was deleted', () => {
       : undefined;
   };
 
-  it.each<[string, SnapshotBuilder, string]>([
-    ['routing to the active', aSteadyState({ term: 4 }), '4'],
-    ['routing to the new active, when a move is due', aSteadyState({ term: 4 }).where(0, crashed), '5'],
-    [
-      'routing to the active whose label is mended before',
-      aSteadyState({ term: 4 }).where(0, (pod) => pod.term(9)),
-      '4',
-    ],
-    ['routing to nobody, when there is no active', aSnapshot().with(aPod().notReady()).leaseHeldByNobody(), '0'],
-    ['routing to nobody, while the Lease is not in order', aSteadyState({ term: 4 }).lease({ holder: 'x' }), '0'],
-  ])('comes back %s', (_what, builder, term) => {
-    expect(createdWith(builder)).toBe(term);
+  it.each<[string, SnapshotBuilder]>([
+    ['there is an active', aSteadyState({ term: 4 })],
+    ['a move is due', aSteadyState({ term: 4 }).where(0, crashed)],
+    ['there is no active', aSnapshot().with(aPod().notReady()).leaseHeldByNobody()],
+    ['the Lease is not in order', aSteadyState({ term: 4 }).lease({ holder: 'x' })],
+  ])('comes back routing to nobody, when %s: a creation that arrives late must not route', (_what, builder) => {
+    expect(createdWith(builder)).toBe('0');
+  });
+
+  it('is flipped to the active as soon as it is there', () => {
+    const plan = decide(aSteadyState({ term: 4 }).serviceSelecting(0).build(), NOW);
+    expect(plan.actions).toMatchObject([{ kind: 'flipService', term: 4 }]);
   });
 });
 

@@ -134,6 +134,7 @@ describe('a lost Lease', () => {
       .withoutLease()
       .build();
     expect(routedMember(snapshot)?.pod).toBe('db-0-a');
+    expect(routedMember(aSteadyState({ term: 4 }).serviceSelecting(0).build())?.pod).toBe('db-0-a');
     expect(routedMember({ ...snapshot, members: snapshot.members.toReversed() })?.pod).toBe('db-0-a');
   });
 

@@ -160,7 +160,7 @@ describe('the Service', () => {
       },
     ],
     [
-      'that is deleted is made again and selects the active from its first moment',
+      'that is deleted is made again and selects the active',
       {
         act: () => world().api.delete(service()),
         check: (after, before) => {

@@ -101,6 +101,8 @@ describe('a process whose watches lag behind a move that another one made', () =
     stage.cluster.remove(SERVICE, 'db');
     if (service !== undefined) stage.cluster.caches.services.forget(service);
     await stage.look();
+    expect(stage.selector?.[LABEL.term]).toBe('0');
+    await stage.look();
     expect(stage.selector?.[LABEL.term]).toBe('2');
   });
 

@@ -71,6 +71,8 @@ interface Watched {
   grants: Grants;
   /** Of the Lease, as an operator wrote it last. */
   holder: string;
+  /** When an operator wrote the Lease last. */
+  writtenAtMs: number;
   highest: number;
   pausedSinceMs: number | undefined;
   /** The highest term that the Service was flipped to. */
@@ -181,9 +183,15 @@ export class Checkers {
     if (singleton === undefined || meta.name !== leaseName(singleton.metadata.name)) return this.#foreign(old, author);
     const watched = this.#of(singleton);
     const holder = lease.spec?.holderIdentity ?? '';
-    watched.holder = holder;
     const term = lease.spec?.leaseTransitions ?? 0;
-    if (old === undefined) this.#forgetUnwitnessed(singleton, watched);
+    if (old === undefined) {
+      this.#forgetUnwitnessed(singleton, watched);
+      // A creation has no precondition. One that was decided before the last Lease, which is lost as well by now, grants
+      // nothing to anybody; whatever is granted next is above all terms nevertheless.
+      if (begunAtMs < watched.writtenAtMs) return;
+    }
+    watched.writtenAtMs = this.#options.engine.nowMs;
+    watched.holder = holder;
     const isNew = !watched.grants.has(term);
     if (isNew && term > 0 && term <= watched.highest)
       this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
@@ -452,6 +460,7 @@ export class Checkers {
       watched = {
         grants: new Map(),
         holder: '',
+        writtenAtMs: 0,
         highest: 0,
         pausedSinceMs: undefined,
         flippedTo: 0,

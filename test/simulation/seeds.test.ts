@@ -9,6 +9,7 @@ const REGRESSIONS: readonly (readonly [number, string])[] = [
   [17, 'a member deleted by a leader that froze before it sent that, and had become the active meanwhile'],
   [52, 'a new leader with old pods in its cache left two members with the role active'],
   [111, 'a former active deleted without its name, so that no watch told and the status went on naming it'],
+  [5608, 'a deleted Service made by a leader that froze before it sent that, routing to who was the active then'],
   [5572, 'a lost Lease rebuilt around nobody, since the watch of pods was silent and the status did not tell yet'],
 ];
 
