@@ -115,9 +115,11 @@ export const serviceView = (service: Service, ownerUid: string): Owned<ServiceVi
   spec: service.spec ?? {},
 });
 
-export const nodeView = (node: Node): NodeView => ({
+/** @param labelKeys of the labels that the decision looks at */
+export const nodeView = (node: Node, labelKeys: readonly string[]): NodeView => ({
   zone: ZONE_LABELS.map((label) => node.metadata.labels?.[label]).find((zone) => zone !== undefined),
   noFailover: saysNoFailover(node),
+  labels: Object.fromEntries(Object.entries(node.metadata.labels ?? {}).filter(([key]) => labelKeys.includes(key))),
 });
 
 /** A null `ready` means true: discovery.k8s.io says so for consumers that know no better. */
