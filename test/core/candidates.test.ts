@@ -23,6 +23,10 @@ const heldBy = (slot: number, label: number): SnapshotBuilder =>
     .leaseHeldBy(slot, 3)
     .where(slot, asSlot(label));
 
+/** As for a pod that the operator did not name. */
+const nameless = (builder: SnapshotBuilder): SnapshotBuilder =>
+  builder.where(2, (pod) => pod.named('odd').uid('uid-odd')).leaseHeldBy(2, 3);
+
 const ACTIVE_1 = { pod: 'db-1-gone', uid: 'uid-gone', term: 3 };
 const TO_1: Move = {
   kind: 'Failover',
@@ -190,6 +194,7 @@ describe('the first candidate', () => {
         four().lease({ term: 3, move: released }),
         R1,
       ],
+      ['follows the label of a holder whose name tells no slot', nameless(four()), '3 0 1'],
       ['follows whom the status told of when the Lease was lost', four().status({ active: ACTIVE_1 }), R1],
       ['follows whom the status last told a move to', four().leaseHeldByNobody(9).status({ lastMove: TO_1 }), R1],
       ['believes the Lease before the status', after(2).status({ active: ACTIVE_1, lastMove: TO_1 }), '3 0 1'],
