@@ -269,7 +269,9 @@ export class SnapshotBuilder {
   withoutHeadless = (): SnapshotBuilder => this.but({ headless: undefined });
 
   node = (name: string, fields: Partial<NodeView>): SnapshotBuilder =>
-    this.but({ nodes: { ...this.#snapshot.nodes, [name]: { zone: undefined, noFailover: false, ...fields } } });
+    this.but({
+      nodes: { ...this.#snapshot.nodes, [name]: { zone: undefined, noFailover: false, labels: {}, ...fields } },
+    });
   routed = (...slots: number[]): SnapshotBuilder =>
     this.but({
       routedUids: this.#snapshot.members.filter(({ slot }) => slots.includes(slot ?? -1)).map(({ uid }) => uid),

@@ -37,21 +37,6 @@ export const NOT_YET: readonly NotYet[] = [
     isSet: ({ selector }) => selector !== undefined,
   },
   {
-    path: 'spec.election.strategy',
-    sentence: 'Priority and Ring elect as Oldest does.',
-    isSet: differs(({ election }) => election.strategy),
-  },
-  {
-    path: 'spec.election.priorities',
-    sentence: 'ignored: strategy Priority elects as Oldest does.',
-    isSet: differs(({ election }) => election.priorities),
-  },
-  {
-    path: 'spec.election.preferences',
-    sentence: 'ignored: the strategy alone decides.',
-    isSet: differs(({ election }) => election.preferences),
-  },
-  {
     path: 'spec.election.preemption',
     sentence: 'ignored: a better candidate never takes over from a healthy active.',
     isSet: differs(({ election }) => election.preemption),

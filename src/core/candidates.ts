@@ -1,6 +1,7 @@
 /** Who could be the active now, and who first. */
 import type { Spec } from '../api/spec.ts';
 import { isHolder } from './lease.ts';
+import { byRank, rank } from './rank.ts';
 import { slotOf } from './slots.ts';
 import type { Member, Snapshot } from './snapshot.ts';
 
@@ -68,38 +69,12 @@ function notUp(member: Member) {
   return member.crash === undefined ? not('NotReady') : not('Crashed');
 }
 
-/** The standbys that may be granted a term now, best first. */
+/** The standbys that may be granted a term now, best first (`byRank` says what is best). */
 export function candidates(snapshot: Snapshot, spec: Spec): Member[] {
   const { lease } = snapshot;
   return snapshot.members
     .filter((member) => eligibility(member, snapshot).eligible && !(lease !== undefined && isHolder(lease, member)))
-    .sort(orderOf(spec));
-}
-
-type Order = (a: Member, b: Member) => number;
-
-/** Each strategy is an order of preference. All end in the UID, so that two looks at the same members agree. */
-function orderOf(spec: Spec): Order {
-  switch (spec.election.strategy) {
-    // Priority and Ring are accepted and not acted upon yet (see api/not-yet.ts).
-    case 'Priority':
-    case 'Ring':
-    case 'Oldest':
-      return oldestFirst;
-    default:
-      return spec.election.strategy satisfies never;
-  }
-}
-
-/** Longest Ready first: it has proven itself longest. */
-const oldestFirst: Order = (a, b) =>
-  byNumber(a.readySinceWallMs, b.readySinceWallMs) ||
-  a.createdWallMs - b.createdWallMs ||
-  byNumber(a.slot, b.slot) ||
-  (a.uid < b.uid ? -1 : 1);
-
-/** Smaller first, unknown last. (`Infinity - Infinity` is NaN, and a NaN would end the order early.) */
-function byNumber(a: number | undefined, b: number | undefined): number {
-  if (a === b) return 0;
-  return (a ?? Number.MAX_SAFE_INTEGER) - (b ?? Number.MAX_SAFE_INTEGER);
+    .map((member) => ({ member, rank: rank(member, snapshot, spec) }))
+    .sort((a, b) => byRank(a.rank, b.rank))
+    .map(({ member }) => member);
 }

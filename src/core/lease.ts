@@ -48,6 +48,9 @@ export const nextTerm = (snapshot: Snapshot, lease: LeaseView): number => highes
 /** The term that the Service must select and the holder must carry. */
 export const routingTerm = (lease: LeaseView): number => lease.move?.routingTerm ?? lease.term;
 
+/** The pod's name in a holder identity. */
+export const podOf = (holder: string): string => holder.split('_')[0] ?? holder;
+
 export const isHolder = (lease: LeaseView, member: Member): boolean =>
   lease.holder === holderIdentity(member.pod, member.uid);
 

@@ -6,7 +6,7 @@ import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/name
 import type { Spec } from '../api/spec.ts';
 import { candidates, fitness } from './candidates.ts';
 import { firstHold } from './holds.ts';
-import { isHolder, nextTerm, parseTerm, routedMember, routingTerm } from './lease.ts';
+import { isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { slotOf } from './slots.ts';
@@ -107,8 +107,6 @@ export function neededMove(
       return state satisfies never;
   }
 }
-
-const podOf = (holder: string): string => holder.split('_')[0] ?? holder;
 
 interface MoveContext {
   readonly snapshot: Snapshot;

@@ -8,6 +8,9 @@ import type { Member, SingletonView } from './snapshot.ts';
 export const slotOf = (member: Member, singleton: SingletonView): number | undefined =>
   slotInName(singleton.name, member.pod) ?? member.slot;
 
+/** Slots have at most two digits. */
+export const SLOTS = 100;
+
 /** Undefined for a name that the operator did not give: `<singleton>-<one or two digits>-…`. */
 export function slotInName(singleton: string, pod: string): number | undefined {
   const first = singleton.length + 1;

@@ -133,6 +133,8 @@ export interface ServiceView {
 export interface NodeView {
   readonly zone: string | undefined;
   readonly noFailover: boolean;
+  /** Only those that `election.preferences` names, since a node has dozens. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /**

@@ -6,6 +6,7 @@ import { parseSpec } from '../api/spec.ts';
 import type { ParsedSpec, Spec } from '../api/spec.ts';
 import type { SingletonService } from '../api/types.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
+import { labelKeys } from '../core/node-terms.ts';
 import type { NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
@@ -34,14 +35,15 @@ export function observe(key: Key, caches: Caches, recollection: Recollection): O
     return recollection.deletedUids.has(member.uid) ? { ...member, terminating: true } : member;
   });
   const parsed = parsedSpecOf(object);
+  const spec = specInForce(object, parsed, recollection, lease !== undefined);
   const snapshot: Snapshot = {
-    singleton: singletonView(object, parsed, specInForce(object, parsed, recollection, lease !== undefined)),
+    singleton: singletonView(object, parsed, spec),
     members,
     strangers: pods.filter((pod) => controllerOf(pod)?.uid !== uid).map(strangerView),
     lease: lease === undefined ? undefined : leaseView(lease, uid),
     service: service === undefined ? undefined : serviceView(service, uid),
     headless: headless === undefined ? undefined : serviceView(headless, uid),
-    nodes: nodesOf(owned, caches),
+    nodes: nodesOf(owned, caches, spec),
     routedUids: readyUids(caches.slices.byIndex('singleton', key).filter(isOf(serviceName(name)))),
     memory: recollection.memory,
   };
@@ -106,12 +108,13 @@ const SPEC_OF_LAST_RESORT: Spec | undefined = (() => {
   return parsed.ok ? parsed.spec : undefined;
 })();
 
-function nodesOf(pods: readonly Pod[], caches: Caches): Record<string, NodeView> {
+function nodesOf(pods: readonly Pod[], caches: Caches, spec: Spec | undefined): Record<string, NodeView> {
+  const keys = labelKeys((spec?.election.preferences ?? []).map(({ preference }) => preference));
   const nodes: Record<string, NodeView> = {};
   for (const pod of pods) {
     const name = pod.spec?.nodeName;
     const node = name === undefined ? undefined : caches.nodes.get(undefined, name);
-    if (name !== undefined && node !== undefined) nodes[name] = nodeView(node);
+    if (name !== undefined && node !== undefined) nodes[name] = nodeView(node, keys);
   }
   return nodes;
 }

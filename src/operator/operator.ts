@@ -179,7 +179,8 @@ export class Operator {
     for (const store of [services, leases, slices]) store.onChange(enqueueOwned);
     nodes.onChange((old, current) => {
       const name = (current ?? old)?.metadata.name;
-      if (name === undefined || sameJson(old && nodeView(old), current && nodeView(current))) return;
+      // Labels that are preferred choose among candidates when a move is needed, and give no reason for a look themselves.
+      if (name === undefined || sameJson(old && nodeView(old, []), current && nodeView(current, []))) return;
       for (const pod of pods.byIndex('node', name)) enqueueOwned(pod, undefined);
     });
   }

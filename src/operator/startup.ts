@@ -30,7 +30,7 @@ const MAX_RETRY_MS = 10_000;
 export interface Cluster {
   /** In the version the server has. */
   readonly endpointSlices: ResourceType;
-  /** A role bound to one namespace can't read nodes; then zones and `no-failover` on nodes are not known. */
+  /** A role bound to one namespace can't read nodes; then zones, preferred labels and `no-failover` on nodes are not known. */
   readonly mayReadNodes: boolean;
 }
 
@@ -75,7 +75,9 @@ async function mayReadNodes(api: KubernetesApi, namespace: string | undefined, l
     return true;
   } catch (error) {
     if (namespace === undefined || !(error instanceof ApiError) || error.status !== 403) throw error;
-    logger.warn('no right to list nodes: zones and no-failover on nodes are not known', { why: error.message });
+    logger.warn('no right to list nodes: zones, labels (election.preferences) and no-failover on nodes are not known', {
+      why: error.message,
+    });
     return false;
   }
 }

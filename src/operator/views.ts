@@ -114,10 +114,12 @@ export const serviceView = memoizedWith((service: Service, ownerUid: string): Ow
   spec: service.spec ?? {},
 }));
 
-export const nodeView = memoized((node: Node): NodeView => ({
+/** @param labelKeys of the labels that the decision looks at */
+export const nodeView = (node: Node, labelKeys: readonly string[]): NodeView => ({
   zone: ZONE_LABELS.map((label) => node.metadata.labels?.[label]).find((zone) => zone !== undefined),
   noFailover: saysNoFailover(node),
-}));
+  labels: Object.fromEntries(Object.entries(node.metadata.labels ?? {}).filter(([key]) => labelKeys.includes(key))),
+});
 
 /** A null `ready` means true: discovery.k8s.io says so for consumers that know no better. */
 export const readyUids = (slices: readonly EndpointSlice[]): string[] =>

@@ -22,18 +22,6 @@ const accepted = (raw: unknown): Spec => {
 /** For each path of the list, a spec that sets it. */
 const SET: readonly (readonly [string, object])[] = [
   ['spec.selector', { selector: aSelector(), service: { ports: [{ port: 80 }] } }],
-  ['spec.election.strategy', aSpec({ election: { strategy: 'Ring' } })],
-  ['spec.election.priorities', aSpec({ election: { strategy: 'Priority', priorities: [1, 2] } })],
-  [
-    'spec.election.preferences',
-    aSpec({
-      election: {
-        preferences: [
-          { weight: 1, preference: { matchExpressions: [{ key: 'zone', operator: 'In', values: ['a'] }] } },
-        ],
-      },
-    }),
-  ],
   ['spec.election.preemption', aSpec({ election: { preemption: 'AfterStable' } })],
   ['spec.election.stableSeconds', aSpec({ election: { stableSeconds: 61 } })],
   ['spec.election.leaseDurationSeconds', aSpec({ election: { leaseDurationSeconds: 20 } })],
@@ -66,6 +54,13 @@ describe('what is accepted and not acted upon', () => {
     expect(
       notYetActedUpon(accepted(aSpec({ replicas: 5, paused: true, failover: { unreadyGraceSeconds: 1 } }))),
     ).toEqual([]);
+  });
+
+  test('is nothing of how a candidate is chosen', () => {
+    const matchExpressions = [{ key: 'zone', operator: 'In', values: ['a'] }];
+    const preferences = [{ weight: 1, preference: { matchExpressions } }];
+    const election = { strategy: 'Priority', priorities: [1, 2], preferences };
+    expect(notYetActedUpon(accepted(aSpec({ election })))).toEqual([]);
   });
 
   test('is told of an annotation', () => {

@@ -142,8 +142,34 @@ const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
     ),
   });
 
+const PREFERENCES = ['In', 'NotIn'].map((operator, place) => ({
+  weight: 1 + place,
+  preference: { matchExpressions: [{ key: 'zone', operator, values: ['a'] }] },
+}));
+
+const election = fc
+  .record({
+    choice: fc.constantFrom<object[]>(
+      { strategy: 'Oldest' },
+      { strategy: 'Priority', priorities: [1, 3, 1] },
+      { strategy: 'Ring' },
+    ),
+    preferences: fc.subarray(PREFERENCES),
+  })
+  .map(({ choice, preferences }) => aSpec({ election: { ...choice, preferences } }).election);
+
+const nodes = fc.dictionary(
+  fc.constantFrom('node-a', 'node-b'),
+  fc.record({
+    zone: fc.constant(undefined),
+    noFailover: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+    labels: fc.constantFrom<Record<string, string>[]>({}, { zone: 'a' }, { zone: 'b' }),
+  }),
+);
+
 const spec = fc
   .record({
+    election,
     replicas: fc.integer({ min: 1, max: 3 }),
     paused: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
     unreadyGraceMs: fc.constantFrom(0, 10_000),
@@ -162,17 +188,28 @@ const words = (object: object): string =>
     .map(([key, value]) => (value === true ? key : `${key}=${JSON.stringify(value)}`))
     .join(' ');
 
-function sketch({ singleton, members, strangers, lease, service, headless, memory }: Snapshot): string {
+function sketch({ singleton, members, strangers, nodes, lease, service, headless, memory }: Snapshot): string {
   const { spec, problems, deleting, status } = singleton;
-  const { replicas, paused } = spec ?? { replicas: 'none', paused: false };
+  const { replicas, paused, election } = spec ?? { replicas: 'none', paused: false };
+  const strategy = election?.strategy;
+  const preferences = election?.preferences.length;
   const view = (what: string, object: { ours: boolean; spec: object } | undefined): string =>
     `  ${what} ${object === undefined ? 'missing' : words({ ours: object.ours, ...object.spec, ports: undefined })}`;
   return [
-    words({ replicas, paused, rejected: problems.length > 0, deleting, statusTerm: status?.term }),
+    words({
+      replicas,
+      paused,
+      strategy,
+      preferences,
+      rejected: problems.length > 0,
+      deleting,
+      statusTerm: status?.term,
+    }),
     ...members.map(
       (member) => `  ${words({ ...member, uid: undefined, podReason: undefined, createdWallMs: undefined })}`,
     ),
     ...strangers.map((stranger) => `  ${words(stranger)}`),
+    `  nodes ${words(nodes)}`,
     `  lease ${lease === undefined ? 'missing' : words(lease)}`,
     view('service', service),
     view('headless', headless),
@@ -189,6 +226,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = members.chain((all) =>
       rejected: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
       statusTerm: maybe(grantedTerm),
       strangers,
+      nodes,
       lease: lease(all),
       service: service('uid-service'),
       headless: service('uid-headless'),

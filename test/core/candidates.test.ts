@@ -1,8 +1,45 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Move } from '../../src/api/types.ts';
 import { candidates, eligibility } from '../../src/core/candidates.ts';
-import { aPod, aSnapshot, aSpec, aSteadyState } from '../builders.ts';
-import type { PodBuilder } from '../builders.ts';
+import { noMemory } from '../../src/core/snapshot.ts';
+import { aMove, aPod, aSnapshot, aSpec, aSteadyState } from '../builders.ts';
+import type { PodBuilder, SnapshotBuilder } from '../builders.ts';
+
+/** `0 1b`: the pods of slot 0 and, by another letter, of slot 1. */
+const podsOf = (names: string): string[] =>
+  names.split(' ').map((name) => `db-${name.slice(0, 1)}-${name.slice(1) || 'a'}`);
+
+const asSlot =
+  (slot: number) =>
+  (pod: PodBuilder): PodBuilder =>
+    pod.named(pod.build().pod).slot(slot);
+
+/** The member of one slot holds the Lease, and somebody gave it the label of another. */
+const heldBy = (slot: number, label: number): SnapshotBuilder =>
+  aSnapshot()
+    .spec({ replicas: 4 })
+    .with(...[0, 1, 2, 3].map((other) => aPod().slot(other)))
+    .leaseHeldBy(slot, 3)
+    .where(slot, asSlot(label));
+
+/** As for a pod that the operator did not name. */
+const nameless = (builder: SnapshotBuilder): SnapshotBuilder =>
+  builder.where(2, (pod) => pod.named('odd').uid('uid-odd')).leaseHeldBy(2, 3);
+
+const ACTIVE_1 = { pod: 'db-1-gone', uid: 'uid-gone', term: 3 };
+const TO_1: Move = {
+  kind: 'Failover',
+  reason: 'ActiveCrashed',
+  message: 'it crashed',
+  to: 'db-1-gone',
+  term: 3,
+  detectedAt: '2026-01-01T00:00:00Z',
+  grantedAt: '2026-01-01T00:00:00Z',
+  milliseconds: 1,
+};
+/** The ring after slot 1. */
+const R1 = '2 3 0 1';
 
 const verdict = (pod: PodBuilder) =>
   eligibility(pod.build(), aSnapshot().with(pod).node('marked', { noFailover: true }).build());
@@ -90,14 +127,168 @@ describe('candidates', () => {
       }),
     );
   });
+});
 
-  it.each(['Priority', 'Ring'] as const)(
-    'of strategy %s, which is not acted upon yet, are ordered as Oldest',
-    (strategy) => {
-      const priorities = strategy === 'Priority' ? [1, 2, 3] : undefined;
-      const snapshot = aSnapshot().with(aPod().slot(0).ready(2), aPod().slot(1).ready(1)).build();
-      const spec = aSpec({ election: { strategy, priorities } });
-      expect(candidates(snapshot, spec)).toEqual(candidates(snapshot, aSpec()));
-    },
-  );
+describe('the first candidate', () => {
+  type Election = NonNullable<Parameters<typeof aSpec>[0]>;
+  const ranked = (election: Election, builder: SnapshotBuilder): string[] => {
+    const snapshot = builder.spec({ replicas: 4, election }).build();
+    const backwards = { ...snapshot, members: snapshot.members.toReversed() };
+    const names = candidates(snapshot, aSpec({ replicas: 4, election })).map(({ pod }) => pod);
+    expect(candidates(backwards, aSpec({ replicas: 4, election })).map(({ pod }) => pod)).toEqual(names);
+    return names;
+  };
+  /** Slot 3 is Ready for longest, slot 0 for shortest, so that the order is not that of the slots by chance. */
+  const four = (): SnapshotBuilder =>
+    aSnapshot()
+      .spec({ replicas: 4 })
+      .with(...[0, 1, 2, 3].map((slot) => aPod().slot(slot).ready(-slot)));
+  /** The active of that slot has vanished; the Lease still names it. */
+  const after = (slot: number): SnapshotBuilder => {
+    const pods = [0, 1, 2, 3].filter((other) => other !== slot).map((other) => aPod().slot(other).ready(-other));
+    return aSnapshot()
+      .spec({ replicas: 4 })
+      .with(...pods)
+      .lease({ holder: `db-${slot}-gone_uid-gone`, term: 3 });
+  };
+
+  describe('by strategy Priority', () => {
+    const by = (...priorities: number[]): Election => ({ strategy: 'Priority', priorities });
+
+    it.each<[string, Election, SnapshotBuilder, string]>([
+      ['has the slot with the highest number', by(1, 5, 9, 3), four(), '2 1 3 0'],
+      ['has it although another is Ready for longer', by(2, 1, 1, 1), four(), '0 3 2 1'],
+      ['is the one Ready for longest among equals', by(7, 7, 7, 7), four(), '3 2 1 0'],
+      ['has the highest of those that are left', by(1, 5, 9, 3), four().withoutMember(2), '1 3 0'],
+      ['is not the one that is unready', by(1, 5, 9, 3), four().where(2, (pod) => pod.notReady()), '1 3 0'],
+      ['is not the one marked no-failover', by(1, 5, 9, 3), four().where(2, (pod) => pod.noFailover()), '1 3 0'],
+      ['goes by the slot in the name, not by an edited label', by(0, 0, 9, 0), four().where(1, asSlot(2)), '2 3 1 0'],
+      ['does not look at who was the active before', by(1, 5, 9, 3), after(1), '2 3 0'],
+    ])('%s', (_what, election, builder, expected) => {
+      expect(ranked(election, builder)).toEqual(podsOf(expected));
+    });
+
+    it('has a slot with a number above 0 before one without a number, which has 0', () => {
+      const election = { ...aSpec().election, strategy: 'Priority' as const, priorities: [0, 1] };
+      const snapshot = four().build();
+      const spec = { ...aSpec({ replicas: 4 }), election };
+      expect(candidates(snapshot, spec).map(({ pod }) => pod)).toEqual(podsOf('1 3 2 0'));
+    });
+  });
+
+  describe('by strategy Ring', () => {
+    const ring: Election = { strategy: 'Ring' };
+    const released = aMove({ to: 'db-1-gone_uid-gone', term: 3 });
+
+    it.each<[string, SnapshotBuilder, string]>([
+      ['is in slot 0 when nobody was the active yet', four(), '0 1 2 3'],
+      ['follows slot 0', after(0), '1 2 3'],
+      ['follows slot 1, and wraps', after(1), '2 3 0'],
+      ['follows the last slot with slot 0', after(3), '0 1 2'],
+      ['is the next but one when the next is unready', after(1).where(2, (pod) => pod.notReady()), '3 0'],
+      ['is in the same slot last of all', after(1).with(aPod().slot(1).ready(-9)), '2 3 0 1'],
+      ['follows a slot that was scaled away', after(9), '0 1 2 3'],
+      ['follows the holder of the Lease by its name, not by an edited label', heldBy(2, 0), '3 0 1'],
+      [
+        'follows whom the Lease was last granted to when it was released',
+        four().lease({ term: 3, move: released }),
+        R1,
+      ],
+      ['follows the label of a holder whose name tells no slot', nameless(four()), '3 0 1'],
+      ['follows whom the status told of when the Lease was lost', four().status({ active: ACTIVE_1 }), R1],
+      ['follows whom the status last told a move to', four().leaseHeldByNobody(9).status({ lastMove: TO_1 }), R1],
+      ['believes the Lease before the status', after(2).status({ active: ACTIVE_1, lastMove: TO_1 }), '3 0 1'],
+      ['does not believe a Lease of somebody else', after(2).with(aPod().slot(2)).lease({ ours: false }), '0 1 2 3'],
+      ['is in slot 0 when the last active had no slot', four().lease({ holder: 'odd_uid', term: 3 }), '0 1 2 3'],
+      [
+        'is the one Ready for longest of two in a slot',
+        after(0).with(aPod().named('db-1-b').slot(1).ready(-9)),
+        '1b 1 2 3',
+      ],
+    ])('%s', (_what, builder, expected) => {
+      expect(ranked(ring, builder)).toEqual(podsOf(expected));
+    });
+
+    it('is the same for an operator that knows nothing but the cluster', () => {
+      const snapshot = after(1).remembering({ failures: { 2: { count: 3, lastAtMs: 0, uids: [] } } });
+      expect(ranked(ring, snapshot)).toEqual(ranked(ring, snapshot.but({ memory: noMemory })));
+    });
+  });
+
+  describe('by preferences', () => {
+    const prefer = (...terms: [weight: number, operator: string, key: string, ...values: string[]][]): object[] =>
+      terms.map(([weight, operator, key, ...values]) => ({
+        weight,
+        preference: { matchExpressions: [{ key, operator, ...(values.length > 0 && { values }) }] },
+      }));
+    const zoned = (builder = four()): SnapshotBuilder =>
+      builder
+        .node('node-0', { labels: { zone: 'a', disk: 'ssd' } })
+        .node('node-1', { labels: { zone: 'b', disk: 'ssd' } })
+        .node('node-2', { labels: { zone: 'b' } });
+    const inA = prefer([10, 'In', 'zone', 'a']);
+
+    it.each<[string, Election, SnapshotBuilder, string]>([
+      ['runs on a node that meets them', { preferences: inA }, zoned(), '0 3 2 1'],
+      [
+        'has the highest sum',
+        { preferences: [...inA, ...prefer([6, 'In', 'zone', 'b'], [5, 'Exists', 'disk'])] },
+        zoned(),
+        '0 1 2 3',
+      ],
+      [
+        'is not counted by terms but by weights',
+        { preferences: prefer([2, 'In', 'zone', 'b'], [2, 'Exists', 'disk'], [5, 'In', 'zone', 'a']) },
+        zoned(),
+        '0 1 2 3',
+      ],
+      [
+        'is chosen by the strategy when all are preferred alike',
+        { preferences: prefer([9, 'In', 'zone', 'c']) },
+        zoned(),
+        '3 2 1 0',
+      ],
+      ['is found by what a node lacks', { preferences: prefer([1, 'DoesNotExist', 'disk']) }, zoned(), '2 3 1 0'],
+      [
+        'is not on a node that is not known, whatever the term',
+        { preferences: prefer([1, 'NotIn', 'zone', 'b']) },
+        zoned(),
+        '0 3 2 1',
+      ],
+      [
+        'beats strategy Priority',
+        { strategy: 'Priority', priorities: [0, 9, 8, 7], preferences: inA },
+        zoned(),
+        '0 1 2 3',
+      ],
+      ['beats strategy Ring', { strategy: 'Ring', preferences: inA }, zoned(after(1)), '0 2 3'],
+      [
+        'leaves the rest to the ring',
+        { strategy: 'Ring', preferences: prefer([1, 'Exists', 'zone']) },
+        zoned(after(1)),
+        '2 0 3',
+      ],
+      ['is never one that is not eligible', { preferences: inA }, zoned().where(0, (pod) => pod.notReady()), '3 2 1'],
+      [
+        'is not on a node marked no-failover',
+        { preferences: inA },
+        zoned().node('node-0', { noFailover: true, labels: { zone: 'a' } }),
+        '3 2 1',
+      ],
+      [
+        'is not found by what every object has',
+        { preferences: prefer([1, 'Exists', 'constructor']) },
+        zoned(),
+        '3 2 1 0',
+      ],
+      [
+        'is not on a node that only sounds known',
+        { preferences: prefer([1, 'DoesNotExist', 'disk']) },
+        zoned().where(1, (pod) => pod.onNode('constructor')),
+        '2 3 1 0',
+      ],
+    ])('%s', (_what, election, builder, expected) => {
+      expect(ranked(election, builder)).toEqual(podsOf(expected));
+    });
+  });
 });

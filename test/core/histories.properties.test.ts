@@ -5,6 +5,7 @@
  */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Spec } from '../../src/api/spec.ts';
 import { candidates, fitness } from '../../src/core/candidates.ts';
 import { decide } from '../../src/core/decide.ts';
 import { recordGrant, selectedPods, violationsIn, violationsOf } from '../../src/core/invariants.ts';
@@ -14,7 +15,7 @@ import type { Action } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
 import type { Instant, Member, Snapshot } from '../../src/core/snapshot.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
-import { aSteadyState, at } from '../builders.ts';
+import { aSpec, aSteadyState, at } from '../builders.ts';
 import { apply, nextVersion, settle, withEndpoints } from './effects.ts';
 
 const RUNS = { numRuns: Number(process.env['RUNS'] ?? 60) };
@@ -46,7 +47,7 @@ const changeLease =
       : { ...snapshot, lease: { ...snapshot.lease, ...change, resourceVersion: nextVersion(snapshot) } };
 
 const changeSpec =
-  (change: { replicas?: number; paused?: boolean }): Step =>
+  (change: Partial<Spec>): Step =>
   (snapshot) => {
     const { singleton } = snapshot;
     if (singleton.spec === undefined) return snapshot;
@@ -87,6 +88,11 @@ const happening: fc.Arbitrary<Happening> = fc.nat({ max: 5 }).chain((place) =>
     { name: `no-failover ${place}`, step: changeMember(place, ({ noFailover }) => ({ noFailover: !noFailover })) },
     { name: 'scale to 1', step: changeSpec({ replicas: 1 }) },
     { name: 'scale to 3', step: changeSpec({ replicas: 3 }) },
+    { name: 'elect by ring', step: changeSpec({ election: aSpec({ election: { strategy: 'Ring' } }).election }) },
+    {
+      name: 'elect by priority',
+      step: changeSpec({ election: aSpec({ election: { strategy: 'Priority', priorities: [1, 2, 3] } }).election }),
+    },
     { name: 'pause', step: changeSpec({ paused: true }) },
     { name: 'resume', step: changeSpec({ paused: false }) },
   ),

@@ -64,7 +64,24 @@ describe('a snapshot', () => {
       nodes.apply('ADDED', aNode('node-a', { namespace: '', labels: { [NO_FAILOVER]: 'true' } }));
       nodes.apply('ADDED', aNode('node-b', { namespace: '' }));
     });
-    expect(nodes).toEqual({ 'node-a': { zone: undefined, noFailover: true } });
+    expect(nodes).toEqual({ 'node-a': { zone: undefined, noFailover: true, labels: {} } });
+  });
+
+  it('has of the labels of a node only those that the preferences of the spec in force name', () => {
+    const matchExpressions = [{ key: 'disk', operator: 'In', values: ['ssd'] }];
+    const election = { preferences: [{ weight: 1, preference: { matchExpressions } }] };
+    const fill =
+      (spec: object) =>
+      ({ singletons, pods, nodes }: Caches): void => {
+        singletons.apply('MODIFIED', aSingleton(spec, { resourceVersion: '2' }));
+        pods.apply('ADDED', aPodObject());
+        nodes.apply('ADDED', aNode('node-a', { namespace: '', labels: { disk: 'ssd', rack: '7' } }));
+      };
+    const labels = { disk: 'ssd' };
+    expect(seen(fill({ election })).nodes['node-a']).toMatchObject({ labels });
+    const accepted = aSpec({ election });
+    expect(seen(fill({ replicas: 99 }), { accepted }).nodes['node-a']?.labels).toEqual(labels);
+    expect(seen(fill({})).nodes['node-a']?.labels).toEqual({});
   });
 
   it('has who is routed from the slices of the Service, not from those of the headless one', () => {

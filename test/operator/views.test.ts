@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ANNOTATION, LABEL, NO_FAILOVER } from '../../src/api/names.ts';
-import type { ContainerStatus, EndpointSlice, Pod } from '../../src/api/objects.ts';
+import type { ContainerStatus, EndpointSlice, Node, Pod } from '../../src/api/objects.ts';
 import { leaseView, memberView, nodeView, readyUids, serviceView, strangerView } from '../../src/operator/views.ts';
 import type { Member } from '../../src/core/snapshot.ts';
 import { decide } from '../../src/core/decide.ts';
@@ -199,7 +199,7 @@ describe('a node', () => {
     ['topology.kubernetes.io/zone', 'a'],
     ['failure-domain.beta.kubernetes.io/zone', 'a'],
   ])('tells its zone by %s', (label, zone) => {
-    expect(nodeView(aNode('n', { labels: { [label]: zone } })).zone).toBe(zone);
+    expect(nodeView(aNode('n', { labels: { [label]: zone } }), []).zone).toBe(zone);
   });
 
   it.each([
@@ -207,7 +207,20 @@ describe('a node', () => {
     ['annotation', { annotations: { [NO_FAILOVER]: 'true' } }, true],
     ['nothing', {}, false],
   ])('is marked no-failover by %s', (_by, metadata, noFailover) => {
-    expect(nodeView(aNode('n', metadata)).noFailover).toBe(noFailover);
+    expect(nodeView(aNode('n', metadata), []).noFailover).toBe(noFailover);
+  });
+});
+
+describe('the labels of a node', () => {
+  const node = aNode('n', { labels: { disk: 'ssd', rack: '7', zone: 'a' } });
+
+  it.each<[string, Node, string[], Record<string, string>]>([
+    ['are only those asked for', node, ['disk', 'zone'], { disk: 'ssd', zone: 'a' }],
+    ['are none when none is asked for', node, [], {}],
+    ['lack what the node lacks', node, ['disk', 'gpu', 'constructor'], { disk: 'ssd' }],
+    ['are none on a node without labels', aNode('n'), ['disk'], {}],
+  ])('%s', (_what, object, keys, labels) => {
+    expect(nodeView(object, keys).labels).toEqual(labels);
   });
 });
 

@@ -15,8 +15,16 @@ const everyone = (world: World, change: (member: Member) => void): void => {
   for (const member of world.snapshot.members) change(member);
 };
 
+const preference = (text: string): object => {
+  const [key, value, weight] = text.split(':');
+  return { weight: Number(weight), preference: { matchExpressions: [{ key, operator: 'In', values: [value] }] } };
+};
+
 export const COMMANDS: Readonly<Record<string, Command>> = {
-  /** `spec replicas=3 paused=true grace=10`: the spec from here on. */
+  /**
+   * `spec replicas=3 paused=true grace=10 strategy=Priority priorities=1,3,2 prefer=zone:a:10,disk:ssd:1`: the spec from here
+   * on. A preference is a label, its value and the weight.
+   */
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
     world.setSpec({
@@ -24,7 +32,21 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       paused: fields['paused'] === 'true',
       failover: { unreadyGraceSeconds: Number(fields['grace'] ?? 0) },
       service: { type: fields['type'] ?? 'ClusterIP' },
+      election: {
+        strategy: fields['strategy'] ?? 'Oldest',
+        priorities: fields['priorities']?.split(',').map(Number),
+        preferences: fields['prefer']?.split(',').map(preference),
+      },
     });
+  },
+  /** `node node-1 zone=b`: its labels from here on. */
+  node: (world, name = '', ...labels) => {
+    const view = {
+      zone: undefined,
+      noFailover: false,
+      labels: Object.fromEntries(labels.map((each) => each.split('='))),
+    };
+    world.edit({ nodes: { ...world.snapshot.nodes, [name]: view } });
   },
   'bad-spec': (world) => world.rejectSpec(),
   delete: (world, what, ...rest) => {
