@@ -1,0 +1,119 @@
+/**
+ * What a look at a singleton costs, without a cluster: `node bench/look.ts [OTHER CHECKOUT]`. The look is the one on the
+ * path of a failover: an event says that the active is being deleted, the caches take it in, and the plan is to move.
+ *
+ * Code that has not run before takes many times as long as the same once it is compiled: the first look of a process, which
+ * is what an operator does that was idle, is told by itself. Two checkouts take turns, in processes of their own.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { NODE, SINGLETON_SERVICE } from '../src/adapters/kubernetes/resources.ts';
+import type { KubeObject, Pod } from '../src/api/objects.ts';
+import { noMemory } from '../src/core/snapshot.ts';
+import { manifest } from '../test/simulation/manifest.ts';
+import { World } from '../test/simulation/world.ts';
+import { summarize } from './statistics.ts';
+
+const ROUNDS = 12;
+const WARM_UP = 1_500;
+const LOOKS = 1_500;
+const NOW = { monotonicMs: 1e6, wallMs: Date.UTC(2026, 0, 2) };
+
+/** Microseconds. */
+type Round = Readonly<{ first: number; warm: number[] }>;
+type Cluster = Readonly<Record<string, KubeObject[]>>;
+
+/** A singleton with three members at rest, as the API server has it after a minute; by kind. */
+async function aCluster(): Promise<Cluster> {
+  const world = new World({ seed: 1, replicas: 1 });
+  world.begin();
+  world.cluster.create('user', SINGLETON_SERVICE, manifest());
+  await world.run(60_000);
+  return Object.groupBy([...world.state(), ...world.server.objects(NODE)], ({ kind = '' }) => kind) as Cluster;
+}
+
+/** As the Reconciler looks, with the checks before the plan would be carried out. */
+async function measure(root: string, cluster: Cluster): Promise<Round> {
+  const load = (path: string): Promise<unknown> => import(pathToFileURL(join(root, path)).href);
+  const { decide } = (await load('src/core/decide.ts')) as typeof import('../src/core/decide.ts');
+  const invariants = (await load('src/core/invariants.ts')) as typeof import('../src/core/invariants.ts');
+  const { createCaches } = (await load('src/operator/caches.ts')) as typeof import('../src/operator/caches.ts');
+  const { afterLooking } = (await load('src/operator/memory.ts')) as typeof import('../src/operator/memory.ts');
+  const { observe } = (await load('src/operator/observe.ts')) as typeof import('../src/operator/observe.ts');
+  const { violationsIn, violationsOf } = invariants;
+  const nothing = (): void => undefined;
+  const caches = createCaches({ debug: nothing, info: nothing, warn: nothing, error: nothing });
+  const { singletons, pods, services, leases, nodes, slices } = caches;
+  const stores = { Pod: pods, Service: services, Lease: leases, Node: nodes, EndpointSlice: slices };
+  for (const [kind, store] of Object.entries(stores))
+    for (const object of cluster[kind] ?? []) store.apply('ADDED', object);
+  const [singleton] = cluster['SingletonService'] ?? [];
+  const active = cluster['Pod']?.find(({ metadata }) => Object.values(metadata.labels ?? {}).includes('active'));
+  if (singleton === undefined || active === undefined) throw new Error('the simulated cluster has no active');
+  singletons.apply('ADDED', singleton as Parameters<typeof singletons.apply>[1]);
+  const key = `${singleton.metadata.namespace ?? ''}/${singleton.metadata.name}`;
+  const recollection = { memory: noMemory, accepted: undefined, deletedUids: new Set(''), lostPods: new Set('') };
+  let version = 1e6;
+  const activeThat = (is: object): Pod => {
+    version += 1;
+    const metadata = { ...active.metadata, ...is, resourceVersion: String(version) };
+    return JSON.parse(JSON.stringify({ ...active, metadata })) as Pod;
+  };
+  const look = (): boolean => {
+    const observation = observe(key, caches, recollection);
+    if (observation === undefined) throw new Error('there is nothing to look at');
+    const snapshot = { ...observation.snapshot, memory: afterLooking(observation.snapshot, NOW) };
+    const plan = decide(snapshot, NOW);
+    const broken = [...violationsIn(snapshot), ...violationsOf(plan, snapshot), ...violationsOf(plan, snapshot)];
+    return broken.length === 0 && plan.actions.some(({ kind }) => kind === 'grantLease');
+  };
+  const times = Array.from({ length: 1 + WARM_UP + LOOKS }, () => {
+    pods.apply('MODIFIED', activeThat({}));
+    const movesAtRest = look();
+    const deleted = activeThat({ deletionTimestamp: '2026-01-02T00:00:00Z' });
+    const startMs = performance.now();
+    pods.apply('MODIFIED', deleted);
+    const moves = look();
+    const tookMs = performance.now() - startMs;
+    if (movesAtRest || !moves) throw new Error('the looks did not plan what they should');
+    return tookMs * 1_000;
+  });
+  return { first: times[0] ?? Number.NaN, warm: times.slice(1 + WARM_UP) };
+}
+
+function tell(what: string, microseconds: readonly number[]): void {
+  const { min, p50, p99, max } = summarize(microseconds);
+  const numbers = Object.entries({ min, p50, p99, max }).map(([key, value]) => `${key} ${value.toFixed(0)}`);
+  console.log(`  ${what.padEnd(5)} ${numbers.join('  ')} µs`);
+}
+
+const [checkout, measured] = process.argv.slice(2);
+if (checkout === '--measure') {
+  const cluster = JSON.parse(readFileSync(0, 'utf8')) as Cluster;
+  console.log(JSON.stringify(await measure(measured ?? '', cluster)));
+} else {
+  const roots = [resolve(import.meta.dirname, '..'), ...(checkout === undefined ? [] : [resolve(checkout)])];
+  const input = JSON.stringify(await aCluster());
+  const child = (root: string): string =>
+    execFileSync(process.execPath, [import.meta.filename, '--measure', root], { input, encoding: 'utf8' });
+  const rounds = Array.from({ length: ROUNDS }, () => roots.map((root) => JSON.parse(child(root)) as Round));
+  for (const [place, root] of roots.entries()) {
+    console.log(root);
+    tell(
+      'first',
+      rounds.map((round) => round[place]?.first ?? Number.NaN),
+    );
+    tell(
+      'warm',
+      rounds.flatMap((round) => round[place]?.warm ?? []),
+    );
+  }
+  console.log(
+    `load ${loadavg()
+      .map((load) => load.toFixed(1))
+      .join(' ')}`,
+  );
+}
