@@ -12,6 +12,11 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { NODE, SINGLETON_SERVICE } from '../src/adapters/kubernetes/resources.ts';
 import type { KubeObject, Pod } from '../src/api/objects.ts';
+import type * as Decide from '../src/core/decide.ts';
+import type * as Invariants from '../src/core/invariants.ts';
+import type * as Caches from '../src/operator/caches.ts';
+import type * as Memory from '../src/operator/memory.ts';
+import type * as Observe from '../src/operator/observe.ts';
 import { noMemory } from '../src/core/snapshot.ts';
 import { manifest } from '../test/simulation/manifest.ts';
 import { World } from '../test/simulation/world.ts';
@@ -38,12 +43,11 @@ async function aCluster(): Promise<Cluster> {
 /** As the Reconciler looks, with the checks before the plan would be carried out. */
 async function measure(root: string, cluster: Cluster): Promise<Round> {
   const load = (path: string): Promise<unknown> => import(pathToFileURL(join(root, path)).href);
-  const { decide } = (await load('src/core/decide.ts')) as typeof import('../src/core/decide.ts');
-  const invariants = (await load('src/core/invariants.ts')) as typeof import('../src/core/invariants.ts');
-  const { createCaches } = (await load('src/operator/caches.ts')) as typeof import('../src/operator/caches.ts');
-  const { afterLooking } = (await load('src/operator/memory.ts')) as typeof import('../src/operator/memory.ts');
-  const { observe } = (await load('src/operator/observe.ts')) as typeof import('../src/operator/observe.ts');
-  const { violationsIn, violationsOf } = invariants;
+  const { decide } = (await load('src/core/decide.ts')) as typeof Decide;
+  const { violationsIn, violationsOf } = (await load('src/core/invariants.ts')) as typeof Invariants;
+  const { createCaches } = (await load('src/operator/caches.ts')) as typeof Caches;
+  const { afterLooking } = (await load('src/operator/memory.ts')) as typeof Memory;
+  const { observe } = (await load('src/operator/observe.ts')) as typeof Observe;
   const nothing = (): void => undefined;
   const caches = createCaches({ debug: nothing, info: nothing, warn: nothing, error: nothing });
   const { singletons, pods, services, leases, nodes, slices } = caches;
@@ -53,7 +57,7 @@ async function measure(root: string, cluster: Cluster): Promise<Round> {
   const [singleton] = cluster['SingletonService'] ?? [];
   const active = cluster['Pod']?.find(({ metadata }) => Object.values(metadata.labels ?? {}).includes('active'));
   if (singleton === undefined || active === undefined) throw new Error('the simulated cluster has no active');
-  singletons.apply('ADDED', singleton as Parameters<typeof singletons.apply>[1]);
+  singletons.apply('ADDED', singleton);
   const key = `${singleton.metadata.namespace ?? ''}/${singleton.metadata.name}`;
   const recollection = { memory: noMemory, accepted: undefined, deletedUids: new Set(''), lostPods: new Set('') };
   let version = 1e6;

@@ -78,7 +78,7 @@ export function nextStatus(situation: Situation): Status {
 
 /** Undefined fields would be left out by JSON. The parts of a status are made without any. */
 const withoutUndefined = (status: { [K in keyof Status]: Status[K] | undefined }): Status =>
-  Object.fromEntries(Object.entries(status).filter(([, field]) => field !== undefined)) as Status;
+  Object.fromEntries(Object.entries(status).filter(([, field]) => field !== undefined));
 
 const memberStatuses = (snapshot: Snapshot): MemberStatus[] =>
   bySlot(snapshot).map((member) => {

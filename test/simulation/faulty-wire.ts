@@ -400,9 +400,7 @@ class Stream<T> implements Open {
 
   #expiry(): ApiError | undefined {
     const { network, chance } = this.#parts;
-    return chance.happens(network.faults.expired)
-      ? apiError(410, 'Expired', 'too old resource version')
-      : undefined;
+    return chance.happens(network.faults.expired) ? apiError(410, 'Expired', 'too old resource version') : undefined;
   }
 
   #expectTrouble(chance: Chance): void {

@@ -261,9 +261,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'trust-the-wall-clock',
     what: 'a standby compares renewTime with its own clock',
     file: ELECTION,
-    find: 'this.#state = sees(this.#state, viewOf(seen), clock.monotonicMs());',
+    find: 'this.#state = sees(this.#state, this.#seen, clock.monotonicMs());',
     replace:
-      "this.#state = sees(this.#state, viewOf(seen), clock.monotonicMs() - clock.wallMs() + Date.parse(seen?.spec?.renewTime ?? '2026-01-01T00:00:00Z'));",
+      "this.#state = sees(this.#state, this.#seen, clock.monotonicMs() - clock.wallMs() + Date.parse(this.#store.get(this.#options.namespace, this.#options.name)?.spec?.renewTime ?? '2026-01-01T00:00:00Z'));",
   },
   {
     name: 'lead-on-without-renewal',

@@ -27,8 +27,7 @@ export const notFound = (type: ResourceType, name: string): ApiError =>
   apiError(404, 'NotFound', `${qualified(type)} "${name}" not found`);
 
 /** Of a path that nobody serves: an unknown resource, or a subresource that a resource does not have. */
-export const notServed = (): ApiError =>
-  apiError(404, 'NotFound', 'the server could not find the requested resource');
+export const notServed = (): ApiError => apiError(404, 'NotFound', 'the server could not find the requested resource');
 
 export const alreadyExists = (type: ResourceType, name: string): ApiError =>
   apiError(409, 'AlreadyExists', `${qualified(type)} "${name}" already exists`);
