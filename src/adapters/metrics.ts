@@ -74,39 +74,39 @@ function operatorMetrics(registry: Registry) {
   };
 }
 
-/** Of each singleton, as it is seen now. */
+/** Of each singleton, as it was seen last. Written out when they are asked for: a look on its way to a move has no time. */
 function singletonMetrics(registry: Registry) {
   const registers = [registry];
-  const active = new Gauge({
-    name: 'singleton_active',
-    help: '1 while an active member is routed.',
-    labelNames: [...SINGLETON],
-    registers,
-  });
-  const term = new Gauge({
-    name: 'singleton_term',
-    help: 'The highest term granted.',
-    labelNames: [...SINGLETON],
-    registers,
-  });
-  const members = new Gauge({
+  const seen = new Map<string, SingletonMetric>();
+  const gauge = (name: string, help: string, value: (metric: SingletonMetric) => number): Gauge =>
+    new Gauge({
+      name,
+      help,
+      labelNames: [...SINGLETON],
+      registers,
+      collect() {
+        this.reset();
+        for (const metric of seen.values()) this.set({ namespace: metric.namespace, name: metric.name }, value(metric));
+      },
+    });
+  gauge('singleton_active', '1 while an active member is routed.', ({ isRouted }) => (isRouted ? 1 : 0));
+  gauge('singleton_term', 'The highest term granted.', ({ term }) => term);
+  void new Gauge({
     name: 'singleton_members',
     help: 'Members by state.',
     labelNames: [...SINGLETON, 'state'],
     registers,
+    collect() {
+      this.reset();
+      for (const { namespace, name, members } of seen.values())
+        for (const [state, count] of Object.entries(members)) this.set({ namespace, name, state }, count);
+    },
   });
+  const keyOf = ({ namespace, name }: { namespace: string; name: string }): string => `${namespace}/${name}`;
   return {
-    seen({ namespace, name, isRouted, term: value, members: states }: SingletonMetric): void {
-      active.set({ namespace, name }, isRouted ? 1 : 0);
-      term.set({ namespace, name }, value);
-      for (const [state, count] of Object.entries(states)) members.set({ namespace, name, state }, count);
-    },
+    seen: (metric: SingletonMetric): void => void seen.set(keyOf(metric), metric),
     /** A deleted singleton leaves no series behind, but for its counters: a rate needs their past. */
-    gone({ namespace, name }: { namespace: string; name: string }): void {
-      active.remove({ namespace, name });
-      term.remove({ namespace, name });
-      for (const state of ['ready', 'notReady', 'terminating']) members.remove({ namespace, name, state });
-    },
+    gone: (singleton: { namespace: string; name: string }): void => void seen.delete(keyOf(singleton)),
   };
 }
 

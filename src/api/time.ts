@@ -4,7 +4,7 @@
 export const toIso = (wallMs: number): string => new Date(wallMs).toISOString();
 
 /** RFC 3339 with microseconds, as `coordination.k8s.io` wants its MicroTime. */
-export const toMicroTime = (wallMs: number): string => toIso(wallMs).replace('Z', '000Z');
+export const toMicroTime = (wallMs: number): string => `${toIso(wallMs).slice(0, -1)}000Z`;
 
 /** Milliseconds since 1970, or undefined for what is no time. */
 export function fromIso(text: string | null | undefined): number | undefined {

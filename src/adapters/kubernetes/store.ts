@@ -30,12 +30,20 @@ export const objectKey = (object: KubeObject): ObjectKey => keyOf(object.metadat
  */
 export function compareVersions(a: string, b: string): number | undefined {
   if (a === b) return 0;
-  if (!/^\d+$/.test(a) || !/^\d+$/.test(b)) return undefined;
+  if (!isDecimal(a) || !isDecimal(b)) return undefined;
   // Digits that a double holds exactly: all but those of a server from the far future.
   const isShort = a.length <= 15 && b.length <= 15;
   const [left, right] = isShort ? [Number(a), Number(b)] : [BigInt(a), BigInt(b)];
   if (left === right) return 0;
   return left < right ? -1 : 1;
+}
+
+function isDecimal(text: string): boolean {
+  for (let place = 0; place < text.length; place += 1) {
+    const code = text.charCodeAt(place);
+    if (code < 48 || code > 57) return false;
+  }
+  return text !== '';
 }
 
 const isOlder = (a: string, b: string): boolean => (compareVersions(a, b) ?? 1) < 0;
