@@ -222,15 +222,14 @@ export class Checkers {
     watched.flippedTo = Math.min(watched.flippedTo, watched.highest);
   }
 
-  /** By status, selector and labels. */
+  /** By status, selector and labels; those of a pod whose name somebody took away are found by nobody who did not see that. */
   #highestWitness(singleton: SingletonService): number {
     const { name, namespace } = singleton.metadata;
     const service = this.#options.cluster.get<Service>(SERVICE, serviceName(name), namespace);
+    const named = this.#membersOf(singleton).filter(({ metadata }) => metadata.labels?.[LABEL.name] === name);
     return Math.max(
       singleton.status?.term ?? 0,
-      ...[service?.spec?.selector?.[LABEL.term], ...this.#membersOf(singleton).map(termLabel)].map((text) =>
-        Number(text ?? 0),
-      ),
+      ...[service?.spec?.selector?.[LABEL.term], ...named.map(termLabel)].map((text) => Number(text ?? 0)),
     );
   }
 

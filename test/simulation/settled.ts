@@ -82,6 +82,9 @@ function wrongSlices(cluster: Cluster, type: ResourceType, active: Pod): string 
   const slices = cluster
     .list<EndpointSlice>(type)
     .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === serviceName(SINGLETON));
+  const service = find<Service>(cluster, SERVICE, serviceName(SINGLETON));
+  if (slices.some((slice) => controllerOf(slice)?.uid !== service?.metadata.uid))
+    return 'an EndpointSlice is left of a Service that was deleted';
   const routed = readyUids(slices);
   const isRight = routed.length === 1 && routed[0] === active.metadata.uid;
   return isRight ? undefined : `the EndpointSlices name ${routed.join(' and ') || 'nobody'}`;
