@@ -2,6 +2,7 @@
 import { EVENT, LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { shortHash } from './hash.ts';
+import { podOf } from './lease.ts';
 import { memberLabels, memberPod, templateRevision } from './objects.ts';
 import type { Action, EventAction } from './plan.ts';
 import { slotInName, slotOf } from './slots.ts';
@@ -152,7 +153,7 @@ function memberName(snapshot: Snapshot, slot: number): string {
 function predecessorsOf({ members, singleton, lease }: Snapshot, slot: number): string[] {
   const seen = members.filter((member) => slotOf(member, singleton) === slot).map(({ pod }) => pod);
   const told = (singleton.status?.members ?? []).filter((member) => member.slot === slot).map(({ pod }) => pod);
-  const actives = [lease?.holder.split('_')[0], lease?.move?.from].filter((pod) => pod !== undefined);
+  const actives = [lease && podOf(lease.holder), lease?.move?.from].filter((pod) => pod !== undefined);
   const held = actives.filter((pod) => slotInName(singleton.name, pod) === slot);
   return [...new Set([...seen, ...told, ...held])].sort();
 }

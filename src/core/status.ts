@@ -6,6 +6,7 @@ import { eligibility } from './candidates.ts';
 import { conditions } from './conditions.ts';
 import { eventsBetween } from './events.ts';
 import { sameJson } from './hash.ts';
+import { podOf } from './lease.ts';
 import { templateRevision } from './objects.ts';
 import type { Action } from './plan.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
@@ -133,7 +134,7 @@ function lastMoveOf(snapshot: Snapshot, now: Instant): Move | undefined {
     reason: move.reason,
     message: move.message,
     ...(move.from !== undefined && { from: move.from }),
-    to: move.to.split('_')[0] ?? move.to,
+    to: podOf(move.to),
     term: move.term,
     detectedAt: toIso(move.detectedWallMs),
     ...(move.fencedWallMs !== undefined && { fencedAt: toIso(move.fencedWallMs) }),

@@ -5,6 +5,7 @@ import type { Clock, Logger } from '../adapters/ports.ts';
 import { LABEL } from '../api/names.ts';
 import type { Pod } from '../api/objects.ts';
 import { decide } from '../core/decide.ts';
+import { podOf } from '../core/lease.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
 import { violationsIn, violationsOf } from '../core/invariants.ts';
 import type { Violation } from '../core/invariants.ts';
@@ -268,15 +269,15 @@ function restsOn({ snapshot, plan: { actions } }: Look): Rests {
   }
   if (!actions.some(restsOnLease)) return { objects: [], pods: [], everything: false };
   const grant = actions.find(isGrant);
-  const pods = grant === undefined ? [lease?.move?.from, podOf(lease?.holder)] : [grant.from, grant.to.pod];
+  const pods = grant === undefined ? [lease?.move?.from, readableName(lease?.holder)] : [grant.from, grant.to.pod];
   return { objects: ['singleton', 'lease'], pods: known(new Set(pods)), everything: false };
 }
 
 const known = (pods: ReadonlySet<string | undefined>): string[] => [...pods].filter((pod) => pod !== undefined);
 
 /** Undefined for a holder that can't be a pod's name: the server would refuse to look for it. */
-function podOf(holder = ''): string | undefined {
-  const pod = holder.split('_')[0] ?? '';
+function readableName(holder = ''): string | undefined {
+  const pod = podOf(holder);
   return /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(pod) ? pod : undefined;
 }
 
