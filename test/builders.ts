@@ -270,7 +270,10 @@ export class SnapshotBuilder {
 
   node = (name: string, fields: Partial<NodeView>): SnapshotBuilder =>
     this.but({
-      nodes: { ...this.#snapshot.nodes, [name]: { zone: undefined, noFailover: false, labels: {}, ...fields } },
+      nodes: {
+        ...this.#snapshot.nodes,
+        [name]: { zone: undefined, noFailover: false, draining: undefined, labels: {}, ...fields },
+      },
     });
   routed = (...slots: number[]): SnapshotBuilder =>
     this.but({

@@ -3,7 +3,7 @@ import type { Spec } from '../api/spec.ts';
 import { isHolder } from './lease.ts';
 import { byRank, rank } from './rank.ts';
 import { slotOf } from './slots.ts';
-import type { Member, Snapshot } from './snapshot.ts';
+import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 export type Eligibility =
   | { readonly eligible: true; readonly reason: 'Ready' }
@@ -70,11 +70,11 @@ function notUp(member: Member) {
 }
 
 /** The standbys that may be granted a term now, best first (`byRank` says what is best). */
-export function candidates(snapshot: Snapshot, spec: Spec): Member[] {
+export function candidates(snapshot: Snapshot, spec: Spec, now: Instant): Member[] {
   const { lease } = snapshot;
   return snapshot.members
     .filter((member) => eligibility(member, snapshot).eligible && !(lease !== undefined && isHolder(lease, member)))
-    .map((member) => ({ member, rank: rank(member, snapshot, spec) }))
+    .map((member) => ({ member, rank: rank(member, { snapshot, spec, now }) }))
     .sort((a, b) => byRank(a.rank, b.rank))
     .map(({ member }) => member);
 }

@@ -8,6 +8,7 @@ import { candidates, fitness } from './candidates.ts';
 import { firstHold } from './holds.ts';
 import { isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
+import { plannedMove } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
@@ -24,11 +25,14 @@ export interface Need {
     | 'ActiveFinished'
     | 'ActiveCrashed'
     | 'ActiveUnready'
-    | 'ScaledDown';
+    | 'ScaledDown'
+    | 'NodeDraining';
   readonly message: string;
   /** When this operator first saw it. */
   readonly since: Instant;
 }
+
+type Cause = Omit<Need, 'since'>;
 
 export interface MovePlan {
   readonly actions: readonly Action[];
@@ -44,32 +48,49 @@ export interface MovePlan {
 export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | undefined, now: Instant): MovePlan {
   if (lease === undefined) return { actions: [], need: undefined, hold: undefined };
   const holder = snapshot.members.find((member) => isHolder(lease, member));
-  const need = neededMove(snapshot, lease, holder, now);
-  if (need !== undefined) {
-    const ranked = candidates(snapshot, spec);
-    const hold = firstHold({ snapshot, spec, need, candidates: ranked, now });
-    const [target] = ranked;
-    if (hold === undefined && target !== undefined) {
-      return { actions: moveTo(target, holder, { snapshot, lease, need, now }), need, hold };
-    }
-    return { actions: finish(snapshot, lease, holder), need, hold };
+  const wanted = wantedMove(snapshot, spec, lease, now);
+  if (wanted === undefined) return { actions: finish(snapshot, lease, holder), need: undefined, hold: undefined };
+  const { need, targets } = wanted;
+  const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
+  const [target] = targets;
+  if (hold === undefined && target !== undefined) {
+    return { actions: moveTo(target, holder, { snapshot, lease, need, now }), need, hold };
   }
-  return { actions: finish(snapshot, lease, holder), need, hold: undefined };
+  return { actions: finish(snapshot, lease, holder), need, hold };
 }
 
-/** Whether, and why, the holder can't go on being the active. An unready active that recovers in time never moves. */
-export function neededMove(
-  snapshot: Snapshot,
-  lease: LeaseView,
-  holder: Member | undefined,
-  now: Instant,
-): Need | undefined {
-  const trouble = snapshot.memory.trouble;
-  const since = trouble !== undefined && trouble.holder === lease.holder ? trouble.since : now;
-  const failover = (reason: Need['reason'], message: string): Need => ({ kind: 'Failover', reason, message, since });
+export interface WantedMove {
+  readonly need: Need;
+  /** Who may be granted, best first. */
+  readonly targets: readonly Member[];
+}
+
+/** The move that is forced, or else the planned one. An unready active that recovers in time never moves. */
+export function wantedMove(snapshot: Snapshot, spec: Spec, lease: LeaseView, now: Instant): WantedMove | undefined {
+  const holder = snapshot.members.find((member) => isHolder(lease, member));
+  const cause = neededMove(snapshot, lease, holder);
+  if (cause !== undefined) return { need: seen(snapshot, lease, cause, now), targets: candidates(snapshot, spec, now) };
+  const wish = holder && plannedMove({ snapshot, spec, lease, holder, now });
+  if (wish === undefined) return undefined;
+  const { reason, message, targets } = wish;
+  return { need: seen(snapshot, lease, { kind: 'Switchover', reason, message }, now), targets };
+}
+
+/** What one trouble is told from another by: an unready active that then crashes is in trouble since it was unready. */
+export const causeOf = ({ kind, reason }: Pick<Need, 'kind' | 'reason'>): string =>
+  kind === 'Switchover' ? reason : kind;
+
+function seen({ memory: { trouble } }: Snapshot, { holder }: LeaseView, cause: Cause, now: Instant): Need {
+  const isKnown = trouble !== undefined && trouble.holder === holder && trouble.cause === causeOf(cause);
+  return { ...cause, since: isKnown ? trouble.since : now };
+}
+
+/** Whether, and why, the holder can't go on being the active. */
+export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined): Cause | undefined {
+  const failover = (reason: Need['reason'], message: string): Cause => ({ kind: 'Failover', reason, message });
   if (lease.holder === '') {
     if (lease.move === undefined && lease.term === 0) {
-      return { kind: 'Initial', reason: 'FirstGrant', message: 'no member was the active yet', since };
+      return { kind: 'Initial', reason: 'FirstGrant', message: 'no member was the active yet' };
     }
     return failover('ActiveReleased', 'nobody holds the Lease');
   }
@@ -99,7 +120,6 @@ export function neededMove(
         kind: 'Switchover',
         reason: 'ScaledDown',
         message: `pod ${holder.pod} holds slot ${slotOf(holder, snapshot.singleton)}, which spec.replicas no longer has`,
-        since,
       };
     case 'Ready':
       return undefined;

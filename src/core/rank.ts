@@ -1,5 +1,7 @@
 /** What candidates are compared by, and in which order. */
 import type { Preference, Spec } from '../api/spec.ts';
+import { reluctance } from './avoidance.ts';
+import type { AvoidanceQuestion } from './avoidance.ts';
 import { podOf } from './lease.ts';
 import { matches } from './node-terms.ts';
 import { SLOTS, slotInName, slotOf } from './slots.ts';
@@ -7,6 +9,8 @@ import type { Member, Snapshot } from './snapshot.ts';
 
 /** All that is compared, so that a choice can be told and not only made. */
 export interface Rank {
+  /** How bad the worst is that speaks against the member, 0 when nothing does. Less is better. */
+  readonly reluctance: number;
   /** Sum of the weights of the preferences that the member's node meets. More is better. */
   readonly preference: number;
   /** With strategy Priority that of the member's slot, else 0. More is better. */
@@ -23,14 +27,16 @@ export interface Rank {
  * The one order among candidates, as a comparison for `sort`: the better one first. It is total, so that two operators,
  * or one that looks twice, agree whatever order the caches list the members in. What decides, in this order:
  *
- *   1. the preferences. Before the strategy: Priority and Ring leave no ties that a wish coming after could decide
- *   2. the strategy: the highest priority (the bully algorithm), or the next slot (the ring); Oldest says nothing here
- *   3. since when it is Ready: the longest has proven itself longest. This is strategy Oldest, and the rest for the others
- *   4. when it was created: "Ready since" is in whole seconds, in which members that start together often tie
- *   5. the slot, which people can foretell
- *   6. the UID, which no two members share: a slot has two for a while when one of them is replaced, or a name is forged
+ *   1. what speaks against it (avoidance.ts): whoever is avoided is taken only when nobody else is left
+ *   2. the preferences. Before the strategy: Priority and Ring leave no ties that a wish coming after could decide
+ *   3. the strategy: the highest priority (the bully algorithm), or the next slot (the ring); Oldest says nothing here
+ *   4. since when it is Ready: the longest has proven itself longest. This is strategy Oldest, and the rest for the others
+ *   5. when it was created: "Ready since" is in whole seconds, in which members that start together often tie
+ *   6. the slot, which people can foretell
+ *   7. the UID, which no two members share: a slot has two for a while when one of them is replaced, or a name is forged
  */
 export const byRank = (a: Rank, b: Rank): number =>
+  a.reluctance - b.reluctance ||
   b.preference - a.preference ||
   b.priority - a.priority ||
   a.slotsBetween - b.slotsBetween ||
@@ -46,9 +52,12 @@ function unknownLast(a: number | undefined, b: number | undefined): number {
 }
 
 /** Where the member stands among all. Says nothing of whether it may be chosen: that is its eligibility. */
-export function rank(member: Member, snapshot: Snapshot, { election }: Spec): Rank {
+export function rank(member: Member, question: AvoidanceQuestion): Rank {
+  const { snapshot, spec } = question;
+  const { election } = spec;
   const slot = slotOf(member, snapshot.singleton);
   return {
+    reluctance: reluctance(member, question),
     preference: preferenceScore(member, snapshot, election.preferences),
     ...byStrategy(slot, snapshot, election),
     readySinceWallMs: member.readySinceWallMs,

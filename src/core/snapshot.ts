@@ -133,6 +133,8 @@ export interface ServiceView {
 export interface NodeView {
   readonly zone: string | undefined;
   readonly noFailover: boolean;
+  /** What says that its pods shall leave it, for people: `cordoned`, a taint's key. Undefined: nothing does. */
+  readonly draining: string | undefined;
   /** Only those that `election.preferences` names, since a node has dozens. */
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -142,8 +144,8 @@ export interface NodeView {
  * slower or a message poorer, never wrong.
  */
 export interface Memory {
-  /** First sight of this holder (its identity in the Lease) being unfit to be the active. */
-  readonly trouble: { readonly holder: string; readonly since: Instant } | undefined;
+  /** First sight of this holder (its identity in the Lease) having to hand over for this cause (`causeOf`). */
+  readonly trouble: { readonly holder: string; readonly cause: string; readonly since: Instant } | undefined;
   /** The API server's verdict on the template of this revision. */
   readonly template: { readonly revision: string; readonly refusal: string | undefined } | undefined;
   /** Why the last plan stopped half-way. */

@@ -76,7 +76,10 @@ function keepPod(pod: Pod): Pod {
   };
 }
 
-const keepNode = (node: Node): Node => ({ metadata: keepMeta(node) });
+const keepNode = (node: Node): Node => ({
+  metadata: keepMeta(node),
+  spec: present({ unschedulable: node.spec?.unschedulable, taints: node.spec?.taints }),
+});
 
 const keepSlice = (slice: EndpointSlice): EndpointSlice => ({
   metadata: keepMeta(slice),

@@ -2,7 +2,7 @@
 import { LABEL } from '../api/names.ts';
 import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
 import { isFinished } from '../core/membership.ts';
-import { neededMove } from '../core/move.ts';
+import { causeOf, wantedMove } from '../core/move.ts';
 import type { Action } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
 import { slotOf } from '../core/slots.ts';
@@ -34,11 +34,12 @@ export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
 }
 
 function troubleSeen(snapshot: Snapshot, now: Instant): Memory['trouble'] {
-  const { lease, members, memory } = snapshot;
-  if (lease === undefined || !lease.ours) return undefined;
-  const holder = members.find((member) => isHolder(lease, member));
-  if (neededMove(snapshot, lease, holder, now) === undefined) return undefined;
-  return memory.trouble?.holder === lease.holder ? memory.trouble : { holder: lease.holder, since: now };
+  const { lease, singleton } = snapshot;
+  if (lease === undefined || !lease.ours || singleton.spec === undefined) return undefined;
+  const wanted = wantedMove(snapshot, singleton.spec, lease, now);
+  if (wanted === undefined) return undefined;
+  const { need } = wanted;
+  return { holder: lease.holder, cause: causeOf(need), since: need.since };
 }
 
 function timelineSeen(snapshot: Snapshot, now: Instant): Timeline | undefined {

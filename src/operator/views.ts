@@ -118,8 +118,25 @@ export const serviceView = memoizedWith((service: Service, ownerUid: string): Ow
 export const nodeView = (node: Node, labelKeys: readonly string[]): NodeView => ({
   zone: ZONE_LABELS.map((label) => node.metadata.labels?.[label]).find((zone) => zone !== undefined),
   noFailover: saysNoFailover(node),
+  draining: drainingBy(node),
   labels: Object.fromEntries(Object.entries(node.metadata.labels ?? {}).filter(([key]) => labelKeys.includes(key))),
 });
+
+/**
+ * Who drains a node says so first, by one of these taints: kubectl and the node's own shutdown, the cluster autoscaler,
+ * Karpenter (before and since its version 1).
+ */
+const DRAINING_TAINTS: Readonly<Record<string, string>> = {
+  'node.kubernetes.io/unschedulable': 'cordoned',
+  ToBeDeletedByClusterAutoscaler: 'ToBeDeletedByClusterAutoscaler',
+  'karpenter.sh/disruption': 'karpenter.sh/disruption',
+  'karpenter.sh/disrupted': 'karpenter.sh/disrupted',
+};
+
+function drainingBy({ spec }: Node): string | undefined {
+  if (spec?.unschedulable === true) return 'cordoned';
+  return spec?.taints?.map(({ key }) => DRAINING_TAINTS[key]).find((how) => how !== undefined);
+}
 
 /** A null `ready` means true: discovery.k8s.io says so for consumers that know no better. */
 export const readyUids = (slices: readonly EndpointSlice[]): string[] =>

@@ -124,7 +124,7 @@ const service = (uid: string): fc.Arbitrary<Owned<ServiceView> | undefined> =>
 
 const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
   fc.record({
-    trouble: maybe(holderAmong(all).map((holder) => ({ holder, since: NOW }))),
+    trouble: maybe(holderAmong(all).map((holder) => ({ holder, cause: 'Failover', since: NOW }))),
     template: maybe(fc.record({ revision: fc.constant('old'), refusal: maybe(fc.constant('no')) })),
     failure: maybe(
       fc.constantFrom<Action['kind'][]>('createPod', 'emitEvent', 'writeStatus', 'grantLease', 'flipService'),
@@ -163,6 +163,7 @@ const nodes = fc.dictionary(
   fc.record({
     zone: fc.constant(undefined),
     noFailover: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+    draining: fc.integer({ min: 0, max: 4 }).map((n) => (n === 0 ? 'cordoned' : undefined)),
     labels: fc.constantFrom<Record<string, string>[]>({}, { zone: 'a' }, { zone: 'b' }),
   }),
 );

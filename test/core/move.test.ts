@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { LABEL } from '../../src/api/names.ts';
 import type { LeaseView } from '../../src/core/snapshot.ts';
-import { neededMove, planMove } from '../../src/core/move.ts';
+import { planMove, wantedMove } from '../../src/core/move.ts';
 import type { MovePlan } from '../../src/core/move.ts';
-import { isHolder } from '../../src/core/lease.ts';
+
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action } from '../../src/core/plan.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
@@ -25,12 +25,7 @@ const steps = (builder: SnapshotBuilder): string[] => moveOf(builder).actions.ma
 const needOf = (builder: SnapshotBuilder) => {
   const snapshot = builder.build();
   const lease = leaseOf(snapshot);
-  return neededMove(
-    snapshot,
-    lease,
-    snapshot.members.find((member) => isHolder(lease, member)),
-    NOW,
-  );
+  return wantedMove(snapshot, snapshot.singleton.spec ?? aSpec(), lease, NOW)?.need;
 };
 
 const crashed = (pod: PodBuilder): PodBuilder => pod.crashed('app: exit code 137 (OOMKilled)');
@@ -111,8 +106,12 @@ describe('a move is needed', () => {
   it('since this operator saw the trouble first, not since it looked last', () => {
     const steady = aSteadyState().where(0, crashed);
     const holder = leaseOf(steady.build()).holder;
-    expect(needOf(steady.remembering({ trouble: { holder, since: at(-500) } }))?.since).toEqual(at(-500));
-    expect(needOf(steady.remembering({ trouble: { holder: 'other', since: at(-500) } }))?.since).toEqual(NOW);
+    expect(needOf(steady.remembering({ trouble: { holder, cause: 'Failover', since: at(-500) } }))?.since).toEqual(
+      at(-500),
+    );
+    expect(
+      needOf(steady.remembering({ trouble: { holder: 'other', cause: 'Failover', since: at(-500) } }))?.since,
+    ).toEqual(NOW);
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { candidates } from '../../src/core/candidates.ts';
 import { byRank, rank } from '../../src/core/rank.ts';
 import type { Rank } from '../../src/core/rank.ts';
-import { WALL_MS, aPod, aSnapshot, aSpec } from '../builders.ts';
+import { NOW, WALL_MS, aPod, aSnapshot, aSpec } from '../builders.ts';
 import { anySnapshot } from './arbitrary.ts';
 
 const RUNS = { numRuns: Number(process.env['RUNS'] ?? 300) };
@@ -11,6 +11,7 @@ const RUNS = { numRuns: Number(process.env['RUNS'] ?? 300) };
 /** Few values, so that ties are common. */
 const few = fc.integer({ min: 0, max: 2 });
 const someRank: fc.Arbitrary<Rank> = fc.record({
+  reluctance: few,
   preference: few,
   priority: few,
   slotsBetween: few,
@@ -42,6 +43,7 @@ describe('the order of ranks', () => {
   });
 
   const WORST: Rank = {
+    reluctance: 9,
     preference: 0,
     priority: 0,
     slotsBetween: 9,
@@ -51,6 +53,7 @@ describe('the order of ranks', () => {
     uid: 'z',
   };
   const BETTER: readonly (readonly [string, Partial<Rank>])[] = [
+    ['reluctance', { reluctance: 0 }],
     ['preference', { preference: 1 }],
     ['priority', { priority: 1 }],
     ['slots between', { slotsBetween: 0 }],
@@ -86,7 +89,7 @@ describe('a rank', () => {
     ['Ring', { strategy: 'Ring' }, { priority: 0, slotsBetween: 0 }],
     ['preferences', { preferences }, { preference: 11 }],
   ])('tells all that is compared, with %s', (_what, election, expected) => {
-    expect(rank(pod.build(), snapshot, aSpec({ election }))).toMatchObject({
+    expect(rank(pod.build(), { snapshot, spec: aSpec({ election }), now: NOW })).toMatchObject({
       readySinceWallMs: WALL_MS + 5,
       createdWallMs: WALL_MS + 3,
       slot: 2,
@@ -105,7 +108,7 @@ describe('the candidates of any snapshot', () => {
         const thrown = new Map(snapshot.members.map((member) => [member.uid, dice.next().value]));
         const members = snapshot.members.toSorted((a, b) => (thrown.get(a.uid) ?? 0) - (thrown.get(b.uid) ?? 0));
         const uids = (all: typeof members): string[] => all.map(({ uid }) => uid);
-        expect(uids(candidates({ ...snapshot, members }, spec))).toEqual(uids(candidates(snapshot, spec)));
+        expect(uids(candidates({ ...snapshot, members }, spec, NOW))).toEqual(uids(candidates(snapshot, spec, NOW)));
       }),
       RUNS,
     );

@@ -19,7 +19,11 @@ describe('trouble', () => {
   const troubled = aSteadyState().where(0, (pod) => pod.crashed());
 
   it('is remembered since it was seen first', () => {
-    expect(lookAgain(troubled.build(), 5, 1_000).trouble).toEqual({ holder: 'db-0-a_uid-db-0-a', since: NOW });
+    expect(lookAgain(troubled.build(), 5, 1_000).trouble).toEqual({
+      holder: 'db-0-a_uid-db-0-a',
+      cause: 'Failover',
+      since: NOW,
+    });
   });
 
   it('is forgotten when the active recovers, so that the next one begins anew', () => {
@@ -28,7 +32,7 @@ describe('trouble', () => {
   });
 
   it('of one holder is not that of the next', () => {
-    const trouble = { holder: 'db-1-a_uid-db-1-a', since: at(-9_000) };
+    const trouble = { holder: 'db-1-a_uid-db-1-a', cause: 'Failover', since: at(-9_000) };
     expect(look(troubled.remembering({ trouble })).trouble?.since).toEqual(NOW);
   });
 
@@ -114,7 +118,7 @@ describe('the timeline of a move', () => {
       { kind: 'labelActive', pod: 'p', expect: expectation, labels: {} },
       { kind: 'flipService', service: 's', expect: expectation, term: 5, selector: {} },
     ];
-    const trouble = { holder: 'x', since: at(-5) };
+    const trouble = { holder: 'x', cause: 'Failover', since: at(-5) };
     const start: Memory = { ...noMemory, trouble };
     const memory = steps.reduce<Memory>(
       (before, action) => afterAction(before, action, at(steps.indexOf(action))),

@@ -64,7 +64,7 @@ describe('a snapshot', () => {
       nodes.apply('ADDED', aNode('node-a', { namespace: '', labels: { [NO_FAILOVER]: 'true' } }));
       nodes.apply('ADDED', aNode('node-b', { namespace: '' }));
     });
-    expect(nodes).toEqual({ 'node-a': { zone: undefined, noFailover: true, labels: {} } });
+    expect(nodes).toEqual({ 'node-a': { zone: undefined, noFailover: true, draining: undefined, labels: {} } });
   });
 
   it('has of the labels of a node only those that the preferences of the spec in force name', () => {

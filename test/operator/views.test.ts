@@ -209,6 +209,24 @@ describe('a node', () => {
   ])('is marked no-failover by %s', (_by, metadata, noFailover) => {
     expect(nodeView(aNode('n', metadata), []).noFailover).toBe(noFailover);
   });
+
+  it.each<[string, NonNullable<Node['spec']>, string | undefined]>([
+    ['is as usual', {}, undefined],
+    ['is cordoned', { unschedulable: true }, 'cordoned'],
+    [
+      'is about to be removed by the cluster autoscaler',
+      { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] },
+      'ToBeDeletedByClusterAutoscaler',
+    ],
+    [
+      'is disrupted by Karpenter',
+      { taints: [{ key: 'karpenter.sh/disrupted', effect: 'NoSchedule' }] },
+      'karpenter.sh/disrupted',
+    ],
+    ['carries a taint that says nothing', { taints: [{ key: 'dedicated', effect: 'NoSchedule' }] }, undefined],
+  ])('tells whether a node that %s is being drained', (_what, spec, draining) => {
+    expect(nodeView({ ...aNode('n', {}), spec }, []).draining).toBe(draining);
+  });
 });
 
 describe('the labels of a node', () => {

@@ -41,13 +41,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   /** `node node-1 zone=b`: its labels from here on. */
   node: (world, name = '', ...labels) => {
-    const view = {
-      zone: undefined,
-      noFailover: false,
-      labels: Object.fromEntries(labels.map((each) => each.split('='))),
-    };
-    world.edit({ nodes: { ...world.snapshot.nodes, [name]: view } });
+    world.changeNode(name, { labels: Object.fromEntries(labels.map((each) => each.split('='))) });
   },
+  /** `cordon node-1`: as `kubectl drain` begins; `uncordon node-1`. */
+  cordon: (world, name = '') => world.changeNode(name, { draining: 'cordoned' }),
+  uncordon: (world, name = '') => world.changeNode(name, { draining: undefined }),
   'bad-spec': (world) => world.rejectSpec(),
   delete: (world, what, ...rest) => {
     if (what === 'singleton') return world.edit({ singleton: { ...world.snapshot.singleton, deleting: true } });

@@ -10,7 +10,7 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import type { Instant, Member, Snapshot } from '../../src/core/snapshot.ts';
+import type { Instant, Member, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
 import { aSnapshot, aSpec, at } from '../builders.ts';
@@ -143,6 +143,12 @@ export class World {
 
   remove(member: Member): void {
     this.edit({ members: this.snapshot.members.filter(({ uid }) => uid !== member.uid) });
+  }
+
+  changeNode(name: string, fields: Partial<NodeView>): void {
+    const { nodes } = this.snapshot;
+    const view = nodes[name] ?? { zone: undefined, noFailover: false, draining: undefined, labels: {} };
+    this.edit({ nodes: { ...nodes, [name]: { ...view, ...fields } } });
   }
 
   edit(fields: Partial<Snapshot>): void {
