@@ -37,6 +37,8 @@ export const singleton = (name: string): object => ({
   metadata: { name },
   spec: {
     replicas: MEMBERS,
+    // Its actives fail one after another as fast as they can be made to, and each move is to be as the first.
+    failover: { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } },
     service: { ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
     template: { metadata: { labels: { app: name } }, spec: podSpec },
   },

@@ -64,11 +64,6 @@ export const NOT_YET: readonly NotYet[] = [
     isSet: differs(({ failover }) => failover.nodeLoss),
   },
   {
-    path: 'spec.failover.quarantine',
-    sentence: 'ignored: a member that failed is a candidate again as soon as it is Ready.',
-    isSet: differs(({ failover }) => failover.quarantine),
-  },
-  {
     path: 'spec.fencing',
     sentence: 'mode Agent behaves as Routing: exclusive routing is promised, exclusive execution is not.',
     isSet: ({ fencing }) => JSON.stringify(fencing) !== JSON.stringify(DEFAULTS.Routing.fencing),

@@ -152,6 +152,11 @@ const failover = z
     ),
     nodeLoss,
     quarantine,
+    backoffMaxSeconds: secondsOr(
+      { min: 0, max: 3_600, byDefault: 30 },
+      'When many actives fail one after another, each within 5 seconds of becoming active, failovers wait: not the ' +
+        'first eight, then 1, 2, 4 and so on seconds, at most this long. 0 switches it off.',
+    ),
   })
   .prefault({})
   .describe(

@@ -47,6 +47,8 @@ export interface Spec {
     readonly unreadyGraceMs: number;
     readonly nodeLoss: { readonly policy: 'Wait' | 'PromoteAfter'; readonly afterMs: number };
     /** `durationMs` 0: off. */
+    /** 0: off. */
+    readonly backoffMaxMs: number;
     readonly quarantine: { readonly failures: number; readonly windowMs: number; readonly durationMs: number };
   };
   readonly fencing: {
@@ -165,6 +167,7 @@ const resolvedFailover = ({ failover, fencing }: StructuredSpec): Spec['failover
     policy: failover.nodeLoss.policy ?? (fencing.mode === 'Agent' ? 'Wait' : 'PromoteAfter'),
     afterMs: failover.nodeLoss.afterSeconds * SECOND_MS,
   },
+  backoffMaxMs: failover.backoffMaxSeconds * SECOND_MS,
   quarantine: {
     failures: failover.quarantine.failures,
     windowMs: failover.quarantine.windowSeconds * SECOND_MS,

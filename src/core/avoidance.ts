@@ -1,5 +1,7 @@
 /** Why a member that may be granted a term is taken only when nobody better is left: an ordered list of named checks. */
 import type { Spec } from '../api/spec.ts';
+import { toIso } from '../api/time.ts';
+import { quarantineOverAtWallMs } from './failures.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 export interface AvoidanceQuestion {
@@ -9,12 +11,24 @@ export interface AvoidanceQuestion {
 }
 
 export interface Avoidance {
-  readonly name: 'NodeDraining';
+  readonly name: 'Quarantined' | 'NodeDraining';
   /** A sentence for people. */
   readonly message: string;
+  /** Wall-clock ms; absent: only an event can end it. */
+  readonly overAtWallMs?: number;
 }
 
 type Check = (member: Member, question: AvoidanceQuestion) => Avoidance | undefined;
+
+const quarantined: Check = (member, { snapshot, spec, now }) => {
+  const overAtWallMs = quarantineOverAtWallMs(member, snapshot, spec, now);
+  if (overAtWallMs === undefined) return undefined;
+  const { failures, windowMs } = spec.failover.quarantine;
+  const message =
+    `it failed as the active ${failures} times within ${windowMs / 1000} s (failover.quarantine) and is no candidate ` +
+    `until ${toIso(overAtWallMs)}, unless nobody else is left`;
+  return { name: 'Quarantined', message, overAtWallMs };
+};
 
 const nodeDraining: Check = (member, { snapshot }) =>
   isOnDrainingNode(member, snapshot)
@@ -25,7 +39,7 @@ const nodeDraining: Check = (member, { snapshot }) =>
     : undefined;
 
 /** The worst first: who is avoided for a later one is preferred to who is avoided for an earlier one. */
-const CHECKS: readonly Check[] = [nodeDraining];
+const CHECKS: readonly Check[] = [quarantined, nodeDraining];
 
 /** The first check that holds against the member; undefined: nothing does. */
 export function avoidance(member: Member, question: AvoidanceQuestion): Avoidance | undefined {

@@ -1,5 +1,6 @@
 /** Who could be the active now, and who first. */
 import type { Spec } from '../api/spec.ts';
+import { avoidance, isAvoided } from './avoidance.ts';
 import { isHolder } from './lease.ts';
 import { byRank, rank } from './rank.ts';
 import { slotOf } from './slots.ts';
@@ -67,6 +68,24 @@ function notUp(member: Member) {
   if (member.node === undefined) return not('Unscheduled');
   if (member.ready) return undefined;
   return member.crash === undefined ? not('NotReady') : not('Crashed');
+}
+
+/**
+ * What people are told of a member: its eligibility, but that one which is avoided is no candidate as long as another
+ * member is a better one. So the last eligible member is never said to be in quarantine.
+ */
+export function standing(member: Member, snapshot: Snapshot, now: Instant): { eligible: boolean; reason: string } {
+  const { lease, members, singleton } = snapshot;
+  const { spec } = singleton;
+  const own = eligibility(member, snapshot);
+  const isActive = (other: Member): boolean => lease !== undefined && isHolder(lease, other);
+  if (!own.eligible || spec === undefined || isActive(member)) return own;
+  const question = { snapshot, spec, now };
+  const avoided = avoidance(member, question);
+  if (avoided === undefined) return own;
+  const isBetter = (other: Member): boolean =>
+    !isActive(other) && eligibility(other, snapshot).eligible && !isAvoided(other, question);
+  return members.some(isBetter) ? { eligible: false, reason: avoided.name } : own;
 }
 
 /** The standbys that may be granted a term now, best first (`byRank` says what is best). */

@@ -4,7 +4,7 @@ import type { ConditionType } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import type { Status } from '../api/types.ts';
-import { eligibility } from './candidates.ts';
+import { standing } from './candidates.ts';
 import { routingTerm } from './lease.ts';
 import { notTaken, templateRevision } from './objects.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
@@ -19,7 +19,7 @@ export function conditions(situation: Situation): NonNullable<Status['conditions
   const verdicts: Record<ConditionType, Verdict> = {
     Ready: readyVerdict(situation),
     SpecAccepted: specVerdict(snapshot),
-    StandbyReady: standbyVerdict(snapshot),
+    StandbyReady: standbyVerdict(situation),
     Progressing: progressVerdict(situation),
     Paused:
       snapshot.singleton.spec?.paused === true
@@ -109,14 +109,14 @@ function adviceFor(snapshot: Snapshot, spec: Spec): string[] {
   ];
 }
 
-function standbyVerdict(snapshot: Snapshot): Verdict {
+function standbyVerdict({ snapshot, now }: Situation): Verdict {
   const others = bySlot(snapshot).filter((member) => !isActive(snapshot, member) && !member.terminating);
-  const ready = others.filter((member) => eligibility(member, snapshot).eligible);
+  const ready = others.filter((member) => standing(member, snapshot, now).eligible);
   if (ready.length > 0)
     return ['True', 'CandidateReady', `${ready.length} of ${others.length} other members can take over at once`];
   if (snapshot.singleton.spec?.replicas === 1)
     return ['False', 'SingleReplica', 'spec.replicas is 1: a failover has to wait for a new pod'];
-  const why = others.map((member) => `${member.pod}: ${eligibility(member, snapshot).reason}`).join(', ');
+  const why = others.map((member) => `${member.pod}: ${standing(member, snapshot, now).reason}`).join(', ');
   return ['False', 'NoCandidate', why === '' ? 'there is no other member' : `no other member can take over (${why})`];
 }
 

@@ -30,7 +30,27 @@ export function eventsBetween(snapshot: Snapshot, before: Status | undefined, af
     const reason = blocked[1] === 'UnreadyGrace' ? EVENT.failoverStarted : EVENT.moveBlocked;
     tell(CONDITION.blocked, { reason, type: 'Warning', message: blocked[2] });
   }
-  return events;
+  return [...events, ...quarantines(snapshot, before, after)];
+}
+
+/** One for each member that the status says to be in quarantine for the first time. */
+function quarantines({ singleton }: Snapshot, before: Status | undefined, after: Status): EventAction[] {
+  const inQuarantine = (status: Status | undefined): string[] =>
+    (status?.members ?? []).filter(({ reason }) => reason === 'Quarantined').map(({ pod }) => pod);
+  const known = inQuarantine(before);
+  const spec = singleton.spec?.failover.quarantine;
+  if (spec === undefined) return [];
+  const { failures, windowMs, durationMs } = spec;
+  return inQuarantine(after)
+    .filter((pod) => !known.includes(pod))
+    .map((pod) => ({
+      identity: shortHash([singleton.uid, EVENT.memberQuarantined, pod, after.term], 10),
+      reason: EVENT.memberQuarantined,
+      type: 'Warning',
+      message:
+        `${pod} failed as the active ${failures} times within ${windowMs / 1000} s and is no candidate for ` +
+        `${durationMs / 1000} s, unless nobody else is left`,
+    }));
 }
 
 /** What a condition turned into; undefined when it says what it said. A rejected spec that changes is a new rejection. */

@@ -1,5 +1,6 @@
 /** Why a move that is needed waits: an ordered list of named checks, the first that holds is the answer. */
 import type { Spec } from '../api/spec.ts';
+import { backoffOverAtMs } from './failures.ts';
 import type { Need } from './move.ts';
 import { objectNames } from './objects.ts';
 import type { Hold } from './plan.ts';
@@ -41,6 +42,19 @@ const unreadyGrace: Check = ({ spec, need, now }) => {
   };
 };
 
+/** Actives that fail one after another as soon as they are one: nobody is helped by a move every moment. */
+const backoff: Check = ({ snapshot, spec, need, now }) => {
+  const overAtMs = backoffOverAtMs(snapshot, spec, need);
+  if (now.monotonicMs >= overAtMs) return undefined;
+  return {
+    name: 'Backoff',
+    message:
+      `${need.message}; many actives failed one after another as soon as they were one, so the next failover waits ` +
+      `${(overAtMs - need.since.monotonicMs) / 1000} s (failover.backoffMaxSeconds). What do they have in common?`,
+    recheckAtMs: overAtMs,
+  };
+};
+
 const noCandidate: Check = ({ need, candidates }) =>
   candidates.length === 0
     ? {
@@ -49,7 +63,7 @@ const noCandidate: Check = ({ need, candidates }) =>
       }
     : undefined;
 
-const CHECKS: readonly Check[] = [paused, serviceTaken, unreadyGrace, noCandidate];
+const CHECKS: readonly Check[] = [paused, serviceTaken, unreadyGrace, noCandidate, backoff];
 
 export function firstHold(question: MoveQuestion): Hold | undefined {
   for (const check of CHECKS) {

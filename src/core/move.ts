@@ -5,6 +5,7 @@
 import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { candidates, fitness } from './candidates.ts';
+import { failuresWith } from './failures.ts';
 import { firstHold } from './holds.ts';
 import { isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
@@ -54,7 +55,7 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
   const [target] = targets;
   if (hold === undefined && target !== undefined) {
-    return { actions: moveTo(target, holder, { snapshot, lease, need, now }), need, hold };
+    return { actions: moveTo(target, holder, { snapshot, spec, lease, need, now }), need, hold };
   }
   return { actions: finish(snapshot, lease, holder), need, hold };
 }
@@ -130,13 +131,14 @@ export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member 
 
 interface MoveContext {
   readonly snapshot: Snapshot;
+  readonly spec: Spec;
   readonly lease: LeaseView;
   readonly need: Need;
   readonly now: Instant;
 }
 
 function moveTo(target: Member, old: Member | undefined, context: MoveContext): Action[] {
-  const { snapshot, lease, need, now } = context;
+  const { snapshot, spec, lease, need, now } = context;
   const term = nextTerm(snapshot, lease);
   const to = holderIdentity(target.pod, target.uid);
   const from = old?.pod ?? (lease.holder === '' ? undefined : podOf(lease.holder));
@@ -158,6 +160,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       fencedWallMs: undefined,
       grantedWallMs: now.wallMs,
       routingTerm: undefined,
+      failures: failuresWith(snapshot, spec, lease, need),
     },
   };
   return [...strips(snapshot, target, term), grant, ...label(snapshot, target, term), ...flip(snapshot, term)];

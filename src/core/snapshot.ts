@@ -120,6 +120,15 @@ export interface MoveRecord {
    * higher term around a holder that never stopped being the active. Its labels stay, so that no request fails.
    */
   readonly routingTerm: number | undefined;
+  /** How members failed as the active of late, the last at the end (failures.ts). Absent while none did. */
+  readonly failures?: readonly Failure[] | undefined;
+}
+
+export interface Failure {
+  readonly pod: string;
+  readonly atWallMs: number;
+  /** How long it had been the active. */
+  readonly reignMs: number;
 }
 
 export interface ServiceView {

@@ -2,7 +2,8 @@
 import { LABEL, ROLE } from '../api/names.ts';
 import { toIso } from '../api/time.ts';
 import type { ActiveStatus, MemberStatus, Move, Status } from '../api/types.ts';
-import { eligibility } from './candidates.ts';
+import { avoidance } from './avoidance.ts';
+import { standing } from './candidates.ts';
 import { conditions } from './conditions.ts';
 import { eventsBetween } from './events.ts';
 import { sameJson } from './hash.ts';
@@ -34,7 +35,7 @@ export function report(situation: Situation): Report {
   if (patienceOverAtMs > now.monotonicMs) return { actions: [], recheckAtMs: patienceOverAtMs };
   const status = nextStatus(situation);
   const { status: before, resourceVersion } = snapshot.singleton;
-  if (sameJson(status, before ?? {})) return nothingToTell;
+  if (sameJson(status, before ?? {})) return { actions: [], recheckAtMs: avoidanceOverAtMs(snapshot, now) };
   const dueAtMs = isMinorChange(before, status)
     ? (snapshot.memory.statusWrittenAtMs ?? -Infinity) + MINOR_INTERVAL_MS
     : 0;
@@ -46,11 +47,19 @@ export function report(situation: Situation): Report {
   return { actions: isRefused ? [write, ...events] : [...events, write], recheckAtMs: undefined };
 }
 
+/** When the first member is no longer avoided by itself; there is more to tell then. */
+function avoidanceOverAtMs(snapshot: Snapshot, now: Instant): number | undefined {
+  const { spec } = snapshot.singleton;
+  if (spec === undefined) return undefined;
+  const ends = snapshot.members.flatMap((member) => avoidance(member, { snapshot, spec, now })?.overAtWallMs ?? []);
+  return ends.length === 0 ? undefined : now.monotonicMs + Math.min(...ends) - now.wallMs;
+}
+
 export function nextStatus(situation: Situation): Status {
   const { snapshot, now } = situation;
   const { singleton, lease } = snapshot;
   const before = singleton.status;
-  const members = memberStatuses(snapshot);
+  const members = memberStatuses(snapshot, now);
   const lastMove = lastMoveOf(snapshot, now) ?? before?.lastMove;
   const isNew = lastMove !== undefined && lastMove.term !== before?.lastMove?.term;
   const moves = isNew ? [lastMove, ...(before?.moves ?? [])].slice(0, MOVES_KEPT) : before?.moves;
@@ -62,7 +71,7 @@ export function nextStatus(situation: Situation): Status {
     observedGeneration: singleton.generation,
     replicas: alive.length,
     readyReplicas: ready,
-    eligibleReplicas: alive.filter((member) => eligibility(member, snapshot).eligible).length,
+    eligibleReplicas: alive.filter((member) => standing(member, snapshot, now).eligible).length,
     updatedReplicas:
       spec === undefined ? 0 : alive.filter((member) => member.revision === templateRevision(spec)).length,
     ready: `${ready}/${singleton.problems.length > 0 || spec === undefined ? alive.length : spec.replicas}`,
@@ -81,9 +90,9 @@ export function nextStatus(situation: Situation): Status {
 const withoutUndefined = (status: { [K in keyof Status]: Status[K] | undefined }): Status =>
   Object.fromEntries(Object.entries(status).filter(([, field]) => field !== undefined));
 
-const memberStatuses = (snapshot: Snapshot): MemberStatus[] =>
+const memberStatuses = (snapshot: Snapshot, now: Instant): MemberStatus[] =>
   bySlot(snapshot).map((member) => {
-    const { eligible, reason } = eligibility(member, snapshot);
+    const { eligible, reason } = standing(member, snapshot, now);
     const zone = member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone;
     const slot = slotOf(member, snapshot.singleton);
     return {

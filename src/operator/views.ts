@@ -4,7 +4,16 @@ import type { EndpointSlice, KubeObject, Lease, Node, Pod, Service } from '../ap
 import { fromIso } from '../api/time.ts';
 import { isTerm, parseTerm } from '../core/lease.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
-import type { LeaseView, Member, MoveRecord, NodeView, Owned, ServiceView, Stranger } from '../core/snapshot.ts';
+import type {
+  Failure,
+  LeaseView,
+  Member,
+  MoveRecord,
+  NodeView,
+  Owned,
+  ServiceView,
+  Stranger,
+} from '../core/snapshot.ts';
 
 const ZONE_LABELS = ['topology.kubernetes.io/zone', 'failure-domain.beta.kubernetes.io/zone'];
 
@@ -99,11 +108,21 @@ function parseMove(text: string | undefined): MoveRecord | undefined {
       typeof move.message === 'string' &&
       ['Initial', 'Failover', 'Switchover'].includes(move.kind ?? '') &&
       [move.detectedWallMs, move.grantedWallMs, move.fencedWallMs ?? 0].every(isTime);
-    return isWhole ? (move as MoveRecord) : undefined;
+    return isWhole ? withKnownFailures(move as MoveRecord) : undefined;
   } catch {
     return undefined;
   }
 }
+
+/** What is no failure of ours is forgotten: the rest of the record is worth more. */
+function withKnownFailures({ failures, ...move }: MoveRecord): MoveRecord {
+  const all: unknown = failures;
+  const known = Array.isArray(all) ? all.filter(isFailure) : [];
+  return known.length === 0 ? move : { ...move, failures: known };
+}
+
+const isFailure = (failure: Partial<Failure> | null): failure is Failure =>
+  typeof failure?.pod === 'string' && isTime(failure.atWallMs) && isTime(failure.reignMs);
 
 export const serviceView = memoizedWith((service: Service, ownerUid: string): Owned<ServiceView> => ({
   ours: isOwnedBy(service, ownerUid),

@@ -315,6 +315,7 @@ describe('parseSpec', () => {
       },
       failover: {
         unreadyGraceMs: 0,
+        backoffMaxMs: 30_000,
         nodeLoss: { policy: 'PromoteAfter', afterMs: 30_000 },
         quarantine: { failures: 3, windowMs: 600_000, durationMs: 300_000 },
       },

@@ -15,6 +15,12 @@ const everyone = (world: World, change: (member: Member) => void): void => {
   for (const member of world.snapshot.members) change(member);
 };
 
+/** `3/600/300`: failures, window and duration in seconds. */
+const quarantine = (text = ''): object => {
+  const [failures, windowSeconds, durationSeconds] = text.split('/').map(Number);
+  return { failures, windowSeconds, durationSeconds };
+};
+
 const preference = (text: string): object => {
   const [key, value, weight] = text.split(':');
   return { weight: Number(weight), preference: { matchExpressions: [{ key, operator: 'In', values: [value] }] } };
@@ -22,15 +28,18 @@ const preference = (text: string): object => {
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
-   * `spec replicas=3 paused=true grace=10 strategy=Priority priorities=1,3,2 prefer=zone:a:10,disk:ssd:1`: the spec from here
-   * on. A preference is a label, its value and the weight.
+   * `spec replicas=3 paused=true grace=10 strategy=Priority priorities=1,3,2 prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300`: the
+   * spec from here on. A preference is a label, its value and the weight.
    */
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
     world.setSpec({
       replicas: Number(fields['replicas'] ?? 3),
       paused: fields['paused'] === 'true',
-      failover: { unreadyGraceSeconds: Number(fields['grace'] ?? 0) },
+      failover: {
+        unreadyGraceSeconds: Number(fields['grace'] ?? 0),
+        ...(fields['quarantine'] !== undefined && { quarantine: quarantine(fields['quarantine']) }),
+      },
       service: { type: fields['type'] ?? 'ClusterIP' },
       election: {
         strategy: fields['strategy'] ?? 'Oldest',
