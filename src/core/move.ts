@@ -6,7 +6,7 @@ import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/name
 import type { Spec } from '../api/spec.ts';
 import { candidates, fitness } from './candidates.ts';
 import { firstHold } from './holds.ts';
-import { isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
+import { isEmpty, isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { slotOf } from './slots.ts';
@@ -68,7 +68,7 @@ export function neededMove(
   const since = trouble !== undefined && trouble.holder === lease.holder ? trouble.since : now;
   const failover = (reason: Need['reason'], message: string): Need => ({ kind: 'Failover', reason, message, since });
   if (lease.holder === '') {
-    if (lease.move === undefined && lease.term === 0) {
+    if (isEmpty(lease)) {
       return { kind: 'Initial', reason: 'FirstGrant', message: 'no member was the active yet', since };
     }
     return failover('ActiveReleased', 'nobody holds the Lease');

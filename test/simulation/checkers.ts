@@ -18,7 +18,7 @@ import {
 } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
-import { recordGrant } from '../../src/core/invariants.ts';
+import { recordTerm } from '../../src/core/invariants.ts';
 import type { Grants } from '../../src/core/invariants.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import { controllerOf } from '../../src/operator/views.ts';
@@ -71,8 +71,6 @@ interface Watched {
   grants: Grants;
   /** Of the Lease, as an operator wrote it last. */
   holder: string;
-  /** When an operator wrote the Lease last. */
-  writtenAtMs: number;
   highest: number;
   pausedSinceMs: number | undefined;
   /** The highest term that the Service was flipped to. */
@@ -184,26 +182,17 @@ export class Checkers {
     const watched = this.#of(singleton);
     const holder = lease.spec?.holderIdentity ?? '';
     const term = lease.spec?.leaseTransitions ?? 0;
-    if (old === undefined) {
-      this.#forgetUnwitnessed(singleton, watched);
-      // A creation has no precondition. One that was decided before the last Lease, which is lost as well by now, grants
-      // nothing to anybody; whatever is granted next is above all terms nevertheless.
-      if (begunAtMs < watched.writtenAtMs) return;
-    }
-    watched.writtenAtMs = this.#options.engine.nowMs;
+    // A creation has no precondition: whatever it said might be old when it arrives.
+    if (old === undefined && (term !== 0 || holder !== ''))
+      this.#broken('I1', `${author.name} created the Lease with term ${term} for ${holder}`);
+    if (old === undefined || isEmptyLease(old)) this.#forgetUnwitnessed(singleton, watched);
     watched.holder = holder;
     const isNew = !watched.grants.has(term);
     if (isNew && term > 0 && term <= watched.highest)
       this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
     if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, begunAtMs, term });
     if (holder === '') return;
-    const { grants, violations } = recordGrant(watched.grants, {
-      kind: 'createLease',
-      lease: lease.metadata.name,
-      holder,
-      term,
-      move: undefined,
-    });
+    const { grants, violations } = recordTerm(watched.grants, { holder, term });
     for (const { message } of violations) this.#broken('I1', message);
     watched.grants = grants;
     watched.highest = Math.max(watched.highest, term);
@@ -459,7 +448,6 @@ export class Checkers {
       watched = {
         grants: new Map(),
         holder: '',
-        writtenAtMs: 0,
         highest: 0,
         pausedSinceMs: undefined,
         flippedTo: 0,
@@ -483,6 +471,12 @@ function isGrantOf(old: Lease, lease: Lease): boolean {
   const record = Object.values(old.metadata.annotations ?? {}).join(' ');
   return holder !== '' && holder !== before && term > (old.spec?.leaseTransitions ?? 0) && !record.includes(holder);
 }
+
+/** As it was created, by us or by hand: it says nothing of any grant. */
+const isEmptyLease = ({ spec, metadata }: Lease): boolean =>
+  (spec?.holderIdentity ?? '') === '' &&
+  (spec?.leaseTransitions ?? 0) === 0 &&
+  metadata.annotations?.[ANNOTATION.move] === undefined;
 
 const termTold = (singleton: SingletonService | undefined): number => singleton?.status?.term ?? 0;
 
