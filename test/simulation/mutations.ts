@@ -124,6 +124,20 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'const saysSo = lease.term === inLease && move.term === inLease;',
   },
   {
+    name: 'create-the-lease-full',
+    what: 'a lost Lease is created with what the status tells, which may be old when the creation arrives',
+    file: EXECUTE,
+    find: "spec: { holderIdentity: '', leaseTransitions: 0 },",
+    replace: "spec: { holderIdentity: '', leaseTransitions: singleton.status?.term ?? 0 },",
+  },
+  {
+    name: 'lost-lease-taken-for-new',
+    what: 'a lost Lease that was made anew is taken for that of a new singleton, as long as the status tells of no term',
+    file: LEASE,
+    find: 'if (isEmpty(lease) && highestTermOutsideLease(snapshot) > 0) return',
+    replace: 'if (false as boolean) return',
+  },
+  {
     name: 'labels-without-precondition',
     what: "a pod's labels are written whatever became of it",
     file: EXECUTE,

@@ -179,6 +179,28 @@ const lateDeletion: Fault = (targets) => {
   return `somebody scales to ${wanted - 1} for a moment, and ${name} will freeze at its next deletion`;
 };
 
+/** A standby has not heard of the last move when its leader dies, and the Lease that tells of it is lost at the same time. */
+const unheardLoss: Fault = (targets) => {
+  const { cluster, engine, chance, replicas, trace, kubelets } = targets;
+  const leader = replicas.find(({ isLeading }) => isLeading);
+  const standby = chance.pick(replicas.filter((one) => one !== leader && one.isSynced));
+  const active = activeOf(targets);
+  if (leader === undefined || standby === undefined || active === undefined) return undefined;
+  const { name, process } = leader;
+  const downMs = chance.logBetween(5_000, 20_000);
+  standby.silence([POD.plural, SERVICE.plural, ...(chance.happens(0.5) ? [SINGLETON_SERVICE.plural] : [])]);
+  kubelets.crash(active, 1, chance.logBetween(50, 10_000));
+  engine.after(chance.logBetween(100, 3_000), () => {
+    const lease = cluster.get(LEASE, leaseName(SINGLETON), NAMESPACE);
+    if (lease !== undefined) cluster.delete(USER, LEASE, lease);
+    if (leader.process !== process) return;
+    trace.note('fault', `somebody deletes the Lease, and ${name} crashes, for ${seconds(downMs)}`);
+    leader.crash();
+    engine.after(downMs, () => leader.start());
+  });
+  return `${active.metadata.name} crashes, of which ${standby.name} will hear late`;
+};
+
 const partition = onReplica(({ engine, network, chance }, replica) => {
   const { name } = replica;
   const forMs = chance.logBetween(200, 20_000);
@@ -486,6 +508,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [1, 'changeTemplate', changeTemplate],
   [1, 'breakSpec', breakSpec],
   [0.3, 'recreate', recreate],
+  [1, 'unheardLoss', unheardLoss],
 ];
 
 /** What people do to objects, and the operator has to put right. */
