@@ -6,7 +6,8 @@
  * tombstone and by the version up to which the watch has told; an older state by that version and by its own, and a
  * decision from an old state is refused by its preconditions. Nor a claim whose answer came after its deadline: such a lead ends in the same instant in which it
  * begins, before anything is sent. Nor the list of pods before a lost Lease is rebuilt by a leader that has read them all
- * once: whatever came since it has written itself, but for what others do in spite of its lead (unit tests ask for it).
+ * once: whatever came since it has written itself, but for what others do in spite of its lead (unit tests ask for it). Nor
+ * the same reads before a first grant.
  */
 
 export interface Mutation {
