@@ -94,14 +94,22 @@ const grantedTo = ({ move, holder }: LeaseView): string => move?.to ?? holder;
 const describeLease = ({ term, holder }: LeaseView): string =>
   `term ${term} held by ${holder === '' ? 'nobody' : holder}`;
 
+interface Grant {
+  readonly term: number;
+  readonly holder: string;
+}
+
 /** Which term was granted to whom, ever. */
 export type Grants = ReadonlyMap<number, string>;
 
 /** I1 over all of a singleton's life: adds what the action grants, and tells whether the term was somebody else's. */
 export function recordGrant(grants: Grants, action: Action): { grants: Grants; violations: Violation[] } {
   const grant = grantedBy(action);
-  if (grant === undefined) return { grants, violations: [] };
-  const { term, holder } = grant;
+  return grant === undefined ? { grants, violations: [] } : recordTerm(grants, grant);
+}
+
+/** The same of a term that was seen in a Lease. */
+export function recordTerm(grants: Grants, { term, holder }: Grant): { grants: Grants; violations: Violation[] } {
   const owner = grants.get(term);
   const violations =
     owner === undefined || owner === holder
@@ -110,10 +118,11 @@ export function recordGrant(grants: Grants, action: Action): { grants: Grants; v
   return { grants: new Map([...grants, [term, holder]]), violations };
 }
 
-function grantedBy(action: Action): { term: number; holder: string } | undefined {
+function grantedBy(action: Action): Grant | undefined {
   if (action.kind === 'grantLease') return { term: action.term, holder: holderIdentity(action.to.pod, action.to.uid) };
-  const isWritten = action.kind === 'createLease' || action.kind === 'restoreLease';
-  return isWritten && action.holder !== '' ? { term: action.term, holder: action.holder } : undefined;
+  return action.kind === 'restoreLease' && action.holder !== ''
+    ? { term: action.term, holder: action.holder }
+    : undefined;
 }
 
 /** I1, I5, I7 and the order of a move's steps, before the plan is carried out. */

@@ -73,7 +73,11 @@ export function routedMember({ members, service, singleton }: Snapshot): Member 
 }
 
 /** Holder, term and record of a Lease, as an operator would write them. */
-export type LeaseContent = Pick<LeaseView, 'holder' | 'term' | 'move'>;
+export type LeaseContent = Pick<LeaseView, 'holder' | 'term'> & { readonly move: MoveRecord };
+
+/** As a Lease is created: no grant was written into it yet, the first one or what a lost Lease said. */
+export const isEmpty = ({ holder, term, move }: LeaseView): boolean =>
+  holder === '' && term === 0 && move === undefined;
 
 /**
  * Undefined while the Lease says what its last grant said. Otherwise somebody else than an operator wrote it, and this is
@@ -87,6 +91,7 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
   const inLease = Math.max(move?.term ?? 0, highestCredible(Math.max(move?.term ?? 0, told), [lease.term]));
   // Older than what was told of: an operator's grant was undone, and this record is of a grant before it.
   if (inLease < told) return recreatedLease(snapshot, wallMs);
+  if (isEmpty(lease) && highestTermOutsideLease(snapshot) > 0) return recreatedLease(snapshot, wallMs);
   if (move === undefined) return undefined;
   const released = lease.holder === '' && snapshot.singleton.spec?.fencing.mode === 'Agent';
   const saysSo = lease.term === inLease && move.term === inLease && (released || lease.holder === move.to);
@@ -100,15 +105,13 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
 }
 
 /**
- * What a lost Lease is created with; term 0 and nobody for a new singleton. Otherwise its holder is whoever is routed
- * now: it goes on under its old labels, so that no request fails, while every later grant lies above any term that may
- * have been given.
+ * What is written into the Lease that takes the place of a lost one. Its holder is whoever is routed now: it goes on under
+ * its old labels, so that no request fails, while every later grant lies above any term that may have been given.
  */
 export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent {
   const { lease } = snapshot;
   const outside = highestTermOutsideLease(snapshot);
   const highest = Math.max(outside, highestCredible(outside, [lease?.term, lease?.move?.term]));
-  if (highest === 0) return { holder: '', term: 0, move: undefined };
   const term = highest + TERM_GAP_AFTER_LOSS;
   const routed = routedMember(snapshot);
   const holder = routed === undefined ? '' : holderIdentity(routed.pod, routed.uid);
@@ -133,19 +136,19 @@ export interface LeasePlan {
   readonly inOrder: LeaseView | undefined;
 }
 
-/** Makes a Lease that is missing and mends one that was edited. Somebody else's is left alone. */
+/**
+ * Makes a Lease that is missing and mends one that was edited. Somebody else's is left alone.
+ *
+ * A Lease is made empty, whatever bears witness of a lost one: a creation has no precondition, so one that arrives late,
+ * from a leader that was frozen, would bring back an old term. The next look writes by compare-and-swap what it must say.
+ */
 export function planLease(snapshot: Snapshot, now: Instant): LeasePlan {
   const { lease, singleton } = snapshot;
   const name = leaseName(singleton.name);
-  if (lease === undefined) {
-    return {
-      actions: [{ kind: 'createLease', lease: name, ...recreatedLease(snapshot, now.wallMs) }],
-      inOrder: undefined,
-    };
-  }
+  if (lease === undefined) return { actions: [{ kind: 'createLease', lease: name }], inOrder: undefined };
   if (!lease.ours) return { actions: [], inOrder: undefined };
   const mended = mendedLease(snapshot, lease, now.wallMs);
-  if (mended === undefined || mended.move === undefined) return { actions: [], inOrder: lease };
+  if (mended === undefined) return { actions: [], inOrder: lease };
   const expect = { uid: lease.uid, resourceVersion: lease.resourceVersion };
-  return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended, move: mended.move }], inOrder: undefined };
+  return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended }], inOrder: undefined };
 }

@@ -7,7 +7,7 @@ import type { Spec } from '../api/spec.ts';
 import { candidates, fitness } from './candidates.ts';
 import { failuresWith } from './failures.ts';
 import { firstHold } from './holds.ts';
-import { isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
+import { isEmpty, isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import { plannedMove } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
@@ -90,7 +90,7 @@ function seen({ memory: { trouble } }: Snapshot, { holder }: LeaseView, cause: C
 export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined): Cause | undefined {
   const failover = (reason: Need['reason'], message: string): Cause => ({ kind: 'Failover', reason, message });
   if (lease.holder === '') {
-    if (lease.move === undefined && lease.term === 0) {
+    if (isEmpty(lease)) {
       return { kind: 'Initial', reason: 'FirstGrant', message: 'no member was the active yet' };
     }
     return failover('ActiveReleased', 'nobody holds the Lease');

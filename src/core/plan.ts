@@ -30,13 +30,8 @@ export type Action =
       /** The selector's new value as a merge patch: null removes what somebody else put there. */
       readonly selector: LabelPatch;
     }
-  | {
-      readonly kind: 'createLease';
-      readonly lease: string;
-      readonly holder: string;
-      readonly term: number;
-      readonly move: MoveRecord | undefined;
-    }
+  /** Empty: held by nobody, with term 0. */
+  | { readonly kind: 'createLease'; readonly lease: string }
   | {
       readonly kind: 'restoreLease';
       readonly lease: string;
@@ -111,8 +106,12 @@ export function restsOnLease({ kind }: Action): boolean {
   }
 }
 
-/** Whether it writes down who is the active by what else bears witness of it: Service, labels and status. */
-export const restsOnWitnesses = ({ kind }: Action): boolean => kind === 'createLease' || kind === 'restoreLease';
+/**
+ * Whether it rests on what else than the Lease bears witness of the last grant, Service, labels and status: by these a Lease
+ * is restored, and that there are none makes a grant the first one.
+ */
+export const restsOnWitnesses = (action: Action): boolean =>
+  action.kind === 'restoreLease' || (isGrant(action) && action.move.kind === 'Initial');
 
 /** A plan that is refused is refused so often at most, before it is known to be. */
 const MAX_AT_ONCE = 8;
@@ -183,8 +182,9 @@ export function describeAction(action: Action): string {
     case 'grantLease':
       return `grantLease term ${action.term} to ${action.to.pod}`;
     case 'createLease':
+      return 'createLease term 0 holder nobody';
     case 'restoreLease':
-      return `${action.kind} term ${action.term} holder ${action.holder === '' ? 'nobody' : action.holder}`;
+      return `restoreLease term ${action.term} holder ${action.holder === '' ? 'nobody' : action.holder}`;
     case 'flipService':
       return `flipService to term ${action.term}`;
     case 'createService':

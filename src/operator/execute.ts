@@ -6,10 +6,11 @@ import { ANNOTATION, API_VERSION, KIND, LABEL } from '../api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../api/objects.ts';
 import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
+import type { LeaseContent } from '../core/lease.ts';
 import { ownedMeta } from '../core/objects.ts';
 import { stagesOf } from '../core/plan.ts';
 import type { Action, EventAction, Expect, Plan } from '../core/plan.ts';
-import type { MoveRecord, SingletonView } from '../core/snapshot.ts';
+import type { SingletonView } from '../core/snapshot.ts';
 import type { Cache, Caches } from './caches.ts';
 
 export interface Executor {
@@ -77,7 +78,7 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
     }
     case 'createLease': {
-      const body = newLease(singleton, action);
+      const body = newLease(singleton, action.lease);
       return caches.leases.acceptWrite(await api.create<Lease>(LEASE, singleton.namespace, body));
     }
     case 'flipService': {
@@ -118,38 +119,25 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
 /** The server answers 409 when the object is another one, or no longer what the decision saw. */
 const preconditions = ({ uid, resourceVersion }: Expect) => ({ uid, resourceVersion });
 
-interface LeaseContent {
-  readonly holder: string;
-  readonly term: number;
-  readonly move: MoveRecord | undefined;
-}
-
-const leaseSpec = ({ holder, term, move }: LeaseContent) => ({
-  holderIdentity: holder,
-  leaseTransitions: term,
-  ...(move !== undefined && {
-    acquireTime: toMicroTime(move.grantedWallMs),
-    renewTime: toMicroTime(move.grantedWallMs),
-  }),
-});
-
-const leasePatch = (singleton: SingletonView, expect: Expect, content: LeaseContent) => ({
+const leasePatch = (singleton: SingletonView, expect: Expect, { holder, term, move }: LeaseContent) => ({
   metadata: {
     ...preconditions(expect),
     labels: { [LABEL.name]: singleton.name },
-    annotations: { [ANNOTATION.move]: JSON.stringify(content.move) },
+    annotations: { [ANNOTATION.move]: JSON.stringify(move) },
   },
-  spec: leaseSpec(content),
+  spec: {
+    holderIdentity: holder,
+    leaseTransitions: term,
+    acquireTime: toMicroTime(move.grantedWallMs),
+    renewTime: toMicroTime(move.grantedWallMs),
+  },
 });
 
-const newLease = (singleton: SingletonView, action: Extract<Action, { kind: 'createLease' }>) => ({
+const newLease = (singleton: SingletonView, name: string) => ({
   apiVersion: 'coordination.k8s.io/v1',
   kind: 'Lease',
-  metadata: {
-    ...ownedMeta(singleton, action.lease),
-    ...(action.move !== undefined && { annotations: { [ANNOTATION.move]: JSON.stringify(action.move) } }),
-  },
-  spec: leaseSpec(action),
+  metadata: ownedMeta(singleton, name),
+  spec: { holderIdentity: '', leaseTransitions: 0 },
 });
 
 /** A merge patch leaves what it does not name: what the new status lacks and the old one had is named as null. */

@@ -61,11 +61,8 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
     }
     case 'createLease': {
       if (lease !== undefined) return undefined;
-      const { holder, term, move } = action;
-      return {
-        ...snapshot,
-        lease: aLease({ uid: `uid-lease-${resourceVersion}`, resourceVersion, holder, term, move }),
-      };
+      const empty = { holder: '', term: 0, move: undefined };
+      return { ...snapshot, lease: aLease({ uid: `uid-lease-${resourceVersion}`, resourceVersion, ...empty }) };
     }
     case 'flipService': {
       if (service === undefined || !isMeant(service, action.expect)) return undefined;

@@ -95,7 +95,8 @@ describe('over the life of a singleton', () => {
   });
 
   it('a restored Lease grants too, but not to nobody', () => {
-    const restored: Action = { kind: 'createLease', lease: 'l', holder: '', term: 2, move: undefined };
+    const move = aMove();
+    const restored = { kind: 'restoreLease', lease: 'l', expect: expectation, holder: '', term: 2, move } as const;
     expect(recordGrant(new Map([[2, 'x']]), restored).violations).toEqual([]);
     expect(names(recordGrant(new Map([[2, 'x']]), { ...restored, holder: 'y' }).violations)).toEqual(['I1']);
   });

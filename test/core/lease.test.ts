@@ -82,9 +82,31 @@ describe('the term of the next grant', () => {
 
 describe('a lost Lease', () => {
   const lost = (builder: SnapshotBuilder): LeaseContent => recreatedLease(builder.withoutLease().build(), WALL_MS);
+  const firstKinds = (builder: SnapshotBuilder): string[] =>
+    decide(builder.build(), NOW).actions.map(({ kind }) => kind);
 
-  it('comes back for a new singleton with term 0 and nobody', () => {
-    expect(lost(aSnapshot())).toEqual({ holder: '', term: 0, move: undefined });
+  it('is made empty, whatever bears witness of it: the creation may arrive when that is old', () => {
+    const [action] = decide(aSteadyState({ term: 3 }).withoutLease().build(), NOW).actions;
+    expect(action).toEqual({ kind: 'createLease', lease: 'db-active' });
+  });
+
+  it.each<[string, SnapshotBuilder]>([
+    ['in the status', aSteadyState().status({ term: 40 }).serviceSelecting(0).withoutMember(0)],
+    ['in the selector', aSnapshot().with(aPod().slot(0)).serviceSelecting(41)],
+    ['on a pod', aSnapshot().with(aPod().slot(0).term(42), aPod().slot(1))],
+  ])(
+    'that was just made empty is restored before anything is granted, when a term is witnessed %s',
+    (_where, builder) => {
+      const kinds = firstKinds(builder.leaseHeldByNobody());
+      expect(kinds[0]).toBe('restoreLease');
+      expect(kinds).not.toContain('grantLease');
+    },
+  );
+
+  it('that was just made empty is no lost one of a new singleton, which nothing bears witness of', () => {
+    expect(firstKinds(aSnapshot().with(aPod().slot(0)).serviceSelecting(0).leaseHeldByNobody())).toContain(
+      'grantLease',
+    );
   });
 
   it.each<[string, SnapshotBuilder, number]>([
@@ -112,7 +134,7 @@ describe('a lost Lease', () => {
 
   it('costs no request: no label and no selector changes, and the status hears of no move', () => {
     const run = settle(aSteadyState({ term: 3 }).withoutLease().build(), { now: NOW });
-    expect(run.actions.map(({ kind }) => kind)).toEqual(['createLease', 'writeStatus']);
+    expect(run.actions.map(({ kind }) => kind)).toEqual(['createLease', 'restoreLease', 'writeStatus']);
     expect(run.last.singleton.status?.lastMove).toEqual(aSteadyState({ term: 3 }).build().singleton.status?.lastMove);
     expect(run.last.singleton.status?.term).toBe(1003);
   });

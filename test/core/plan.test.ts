@@ -23,7 +23,7 @@ describe('an action in words', () => {
     [grant('p', 4), 'grantLease term 4 to p'],
     [{ kind: 'labelActive', pod: 'p', expect: expectation, labels: {} }, 'labelActive p'],
     [{ kind: 'flipService', service: 's', expect: expectation, term: 4, selector: {} }, 'flipService to term 4'],
-    [{ kind: 'createLease', lease: 'l', holder: '', term: 0, move: undefined }, 'createLease term 0 holder nobody'],
+    [{ kind: 'createLease', lease: 'l' }, 'createLease term 0 holder nobody'],
     [
       { kind: 'restoreLease', lease: 'l', expect: expectation, holder: 'p_u', term: 3, move: aMove() },
       'restoreLease term 3 holder p_u',

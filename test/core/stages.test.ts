@@ -18,7 +18,7 @@ const label: Action = { kind: 'labelActive', pod: 'db-1', expect: expectation, l
 const flip: Action = { kind: 'flipService', service: 'db', expect: expectation, term: 2, selector: {} };
 const create = (slot: number): Action => ({ kind: 'createPod', pod: `db-${slot}`, slot, body: {} });
 const service: Action = { kind: 'createService', service: 'db', body: {} };
-const lease: Action = { kind: 'createLease', lease: 'db-active', holder: '', term: 0, move: undefined };
+const lease: Action = { kind: 'createLease', lease: 'db-active' };
 const event: Action = { kind: 'emitEvent', event: { identity: 'i', reason: 'Granted', type: 'Normal', message: 'm' } };
 const status: Action = { kind: 'writeStatus', resourceVersion: '1', status: {} };
 

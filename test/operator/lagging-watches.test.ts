@@ -113,6 +113,8 @@ describe('a process whose watches lag behind a move that another one made', () =
     stage.cluster.remove(LEASE, 'db-active');
     if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
     await stage.look();
+    expect(stage.lease).toEqual({ holderIdentity: '', leaseTransitions: 0 });
+    await stage.look();
     expect(stage.active).toBe(active);
     expect(stage.lease?.leaseTransitions).toBe(1002);
   });
@@ -133,6 +135,7 @@ describe('a process whose watches lag behind a move that another one made', () =
         stage.cluster.all<Pod>(POD).filter((one) => one !== pod),
         '1',
       );
+    await stage.look();
     await stage.look();
     expect(stage.active).toBe(active);
   });
@@ -166,7 +169,46 @@ describe('a leader that has read everything before, and whose watch of pods is s
     stage.cluster.remove(LEASE, 'db-active');
     if (lease !== undefined) stage.cluster.caches.leases.forget(lease);
     await stage.look();
+    await stage.look();
     expect(stage.lease).toMatchObject({ holderIdentity: 'db-1-new_uid-new', leaseTransitions: 1002 });
+  });
+
+  it('does not take a Lease that was lost and made anew for that of a new singleton', async () => {
+    const stage = await steady();
+    const { cluster, active } = stage;
+    // All that its caches tell is what there was before the first grant.
+    const { pods, services, singletons } = cluster.caches;
+    const standby = { [LABEL.role]: 'standby' };
+    pods.replace(
+      cluster.all<Pod>(POD).map((pod) => {
+        const { [LABEL.term]: _term, ...labels } = pod.metadata.labels ?? {};
+        return { ...pod, metadata: { ...pod.metadata, labels: { ...labels, ...standby } } };
+      }),
+      '1',
+    );
+    services.replace(
+      cluster.all<Service>(SERVICE).map((service) => ({
+        ...service,
+        ...(service.metadata.name === 'db' && {
+          spec: { ...service.spec, selector: { [LABEL.name]: 'db', [LABEL.term]: '0' } },
+        }),
+      })),
+      '1',
+    );
+    singletons.replace(
+      cluster.all<SingletonService>(SINGLETON_SERVICE).map(({ status: _status, ...object }) => object),
+      '1',
+    );
+    cluster.edit<Lease>(LEASE, 'db-active', ({ metadata: { annotations: _move, ...metadata }, ...lease }) => ({
+      ...lease,
+      metadata,
+      spec: { holderIdentity: '', leaseTransitions: 0 },
+    }));
+    cluster.caches.leases.replace(cluster.all<Lease>(LEASE), '1');
+    await stage.look();
+    expect(stage.done.filter(({ kind }) => kind === 'grantLease')).toHaveLength(1);
+    await stage.look();
+    expect({ active: stage.active, term: stage.lease?.leaseTransitions }).toEqual({ active, term: 1001 });
   });
 
   it('rebuilds around it a Lease that was set back, too', async () => {

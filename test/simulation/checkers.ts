@@ -6,6 +6,7 @@
  * it is put right again is asked for at the end of a run (see settled.ts).
  */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import type { ResourceType } from '../../src/adapters/ports.ts';
 import {
   ANNOTATION,
   API_VERSION,
@@ -18,7 +19,7 @@ import {
 } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
-import { recordGrant } from '../../src/core/invariants.ts';
+import { recordTerm } from '../../src/core/invariants.ts';
 import type { Grants } from '../../src/core/invariants.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import { controllerOf } from '../../src/operator/views.ts';
@@ -71,8 +72,6 @@ interface Watched {
   grants: Grants;
   /** Of the Lease, as an operator wrote it last. */
   holder: string;
-  /** When an operator wrote the Lease last. */
-  writtenAtMs: number;
   highest: number;
   pausedSinceMs: number | undefined;
   /** The highest term that the Service was flipped to. */
@@ -88,6 +87,8 @@ const GAP = 1_000;
 const YOUNG_MS = 15_000;
 const LONG_MS = 30_000;
 
+const ASKED_FOR: ReadonlySet<string> = new Set([SINGLETON_SERVICE.plural, SERVICE.plural]);
+
 /** Between a look at whether the singleton is paused and the grant, when the operator is not held up. */
 const PAUSE_SEEN_WITHIN_MS = 1_000;
 /** And when it is: the longest freeze, and a request's deadline. */
@@ -98,7 +99,7 @@ export class Checkers {
   readonly #authored = new Map<string, Authored>();
   readonly #selectors = new Map<string, string>();
   readonly #watched = new Map<string, Watched>();
-  /** By author: when the API server answered it whether the singleton is paused; the last first. */
+  /** By author and resource: when the API server answered it how one of them stands; the last first. */
   readonly #askedAtMs = new Map<string, number[]>();
   /** When each object was written to last, by UID. */
   readonly #changedAtMs = new Map<string, number>();
@@ -112,11 +113,9 @@ export class Checkers {
   onArrival(request: WireRequest, { begunAtMs, epoch }: Sent): void {
     const author = { name: request.user, epoch };
     this.#serving = { author, begunAtMs };
-    if (request.verb === 'get' && request.resource === SINGLETON_SERVICE.plural)
-      this.#askedAtMs.set(
-        author.name,
-        [this.#options.engine.nowMs, ...(this.#askedAtMs.get(author.name) ?? [])].slice(0, 8),
-      );
+    if (request.verb !== 'get' || !ASKED_FOR.has(request.resource)) return;
+    const key = `${request.user} ${request.resource}`;
+    this.#askedAtMs.set(key, [this.#options.engine.nowMs, ...(this.#askedAtMs.get(key) ?? [])].slice(0, 8));
   }
 
   /** Called within the write, whoever's it is. */
@@ -184,26 +183,19 @@ export class Checkers {
     const watched = this.#of(singleton);
     const holder = lease.spec?.holderIdentity ?? '';
     const term = lease.spec?.leaseTransitions ?? 0;
-    if (old === undefined) {
-      this.#forgetUnwitnessed(singleton, watched);
-      // A creation has no precondition. One that was decided before the last Lease, which is lost as well by now, grants
-      // nothing to anybody; whatever is granted next is above all terms nevertheless.
-      if (begunAtMs < watched.writtenAtMs) return;
-    }
-    watched.writtenAtMs = this.#options.engine.nowMs;
+    // A creation has no precondition: whatever it said might be old when it arrives.
+    if (old === undefined && (term !== 0 || holder !== ''))
+      this.#broken('I1', `${author.name} created the Lease with term ${term} for ${holder}`);
+    if (old === undefined || isEmptyLease(old)) this.#forgetUnwitnessed(singleton, watched);
     watched.holder = holder;
     const isNew = !watched.grants.has(term);
     if (isNew && term > 0 && term <= watched.highest)
       this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
-    if (old !== undefined && isGrantOf(old, lease)) this.#judgePause(singleton, watched, { author, begunAtMs, term });
+    if (isRestoration(old, lease)) this.#judgeRestored(lease, singleton, author, begunAtMs);
+    else if (old !== undefined && isGrantOf(old, lease))
+      this.#judgePause(singleton, watched, { author, begunAtMs, term });
     if (holder === '') return;
-    const { grants, violations } = recordGrant(watched.grants, {
-      kind: 'createLease',
-      lease: lease.metadata.name,
-      holder,
-      term,
-      move: undefined,
-    });
+    const { grants, violations } = recordTerm(watched.grants, { holder, term });
     for (const { message } of violations) this.#broken('I1', message);
     watched.grants = grants;
     watched.highest = Math.max(watched.highest, term);
@@ -240,14 +232,40 @@ export class Checkers {
     { author, begunAtMs, term }: { author: Author; begunAtMs: number; term: number },
   ): void {
     if (pausedSinceMs === undefined) return;
-    const knewAtMs = this.#askedAtMs
-      .get(author.name)
-      ?.find((atMs) => atMs <= begunAtMs && begunAtMs - atMs < LOOKED_WITHIN_MS);
+    const knewAtMs = this.#lookedAtMs(author, SINGLETON_SERVICE, begunAtMs);
     if (pausedSinceMs < (knewAtMs ?? begunAtMs - PAUSE_SEEN_WITHIN_MS))
       this.#broken(
         'I5',
         `${author.name} granted term ${term} of ${singleton.metadata.name}, paused since ${pausedSinceMs.toFixed(0)}`,
       );
+  }
+
+  /** When it read one of these live, for what it has just decided. */
+  #lookedAtMs({ name }: Author, { plural }: ResourceType, begunAtMs: number): number | undefined {
+    const asked = this.#askedAtMs.get(`${name} ${plural}`);
+    return asked?.find((atMs) => atMs <= begunAtMs && begunAtMs - atMs < LOOKED_WITHIN_MS);
+  }
+
+  /**
+   * A lost Lease names whoever is routed. Who does not look before it writes that answers for everything that it has not
+   * heard of; who does, for what nobody has touched for long.
+   */
+  #judgeRestored(lease: Lease, singleton: SingletonService, author: Author, begunAtMs: number): void {
+    const [routed, ...others] = this.#routed(singleton);
+    const holder = lease.spec?.holderIdentity ?? '';
+    const { name, namespace } = singleton.metadata;
+    const service = this.#options.cluster.get<Service>(SERVICE, serviceName(name), namespace);
+    const members = this.#membersOf(singleton);
+    const active = members.find(({ metadata }) => metadata.name === routed);
+    if (active === undefined || service === undefined || others.length > 0) return;
+    const twin = members.find((pod) => pod !== active && termLabel(pod) === termLabel(active));
+    if (twin !== undefined || holder === holderIdentity(active.metadata.name, active.metadata.uid)) return;
+    const hasLooked = this.#lookedAtMs(author, SERVICE, begunAtMs) !== undefined;
+    const sinceMs = begunAtMs - (hasLooked ? LOOKED_WITHIN_MS : 0);
+    const isOld = ({ metadata: { uid } }: KubeObject): boolean => (this.#changedAtMs.get(uid) ?? 0) < sinceMs;
+    if (![service, ...members].every(isOld)) return;
+    const who = holder === '' ? 'nobody' : holder;
+    this.#broken('routing', `${author.name} restored the Lease around ${who}, and ${routed} is routed`);
   }
 
   #onSingleton({ before, after }: Write, author: Author | undefined): void {
@@ -459,7 +477,6 @@ export class Checkers {
       watched = {
         grants: new Map(),
         holder: '',
-        writtenAtMs: 0,
         highest: 0,
         pausedSinceMs: undefined,
         flippedTo: 0,
@@ -483,6 +500,18 @@ function isGrantOf(old: Lease, lease: Lease): boolean {
   const record = Object.values(old.metadata.annotations ?? {}).join(' ');
   return holder !== '' && holder !== before && term > (old.spec?.leaseTransitions ?? 0) && !record.includes(holder);
 }
+
+/** It is put in the place of a lost one, by its record: nobody is granted anything. */
+const isRestoration = (old: Lease | undefined, lease: Lease): boolean => {
+  const record = lease.metadata.annotations?.[ANNOTATION.move];
+  return record !== old?.metadata.annotations?.[ANNOTATION.move] && record?.includes('"LeaseRestored"') === true;
+};
+
+/** As it was created, by us or by hand: it says nothing of any grant. */
+const isEmptyLease = ({ spec, metadata }: Lease): boolean =>
+  (spec?.holderIdentity ?? '') === '' &&
+  (spec?.leaseTransitions ?? 0) === 0 &&
+  metadata.annotations?.[ANNOTATION.move] === undefined;
 
 const termTold = (singleton: SingletonService | undefined): number => singleton?.status?.term ?? 0;
 

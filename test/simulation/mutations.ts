@@ -6,7 +6,8 @@
  * tombstone and by the version up to which the watch has told; an older state by that version and by its own, and a
  * decision from an old state is refused by its preconditions. Nor a claim whose answer came after its deadline: such a lead ends in the same instant in which it
  * begins, before anything is sent. Nor the list of pods before a lost Lease is rebuilt by a leader that has read them all
- * once: whatever came since it has written itself, but for what others do in spite of its lead (unit tests ask for it).
+ * once: whatever came since it has written itself, but for what others do in spite of its lead (unit tests ask for it). Nor
+ * the same reads before a first grant.
  */
 
 export interface Mutation {
@@ -122,6 +123,20 @@ export const MUTATIONS: readonly Mutation[] = [
     file: LEASE,
     find: 'const saysSo = lease.term === inLease && move.term === inLease && (released || lease.holder === move.to);',
     replace: 'const saysSo = lease.term === inLease && move.term === inLease;',
+  },
+  {
+    name: 'create-the-lease-full',
+    what: 'a lost Lease is created with what the status tells, which may be old when the creation arrives',
+    file: EXECUTE,
+    find: "spec: { holderIdentity: '', leaseTransitions: 0 },",
+    replace: "spec: { holderIdentity: '', leaseTransitions: singleton.status?.term ?? 0 },",
+  },
+  {
+    name: 'lost-lease-taken-for-new',
+    what: 'a lost Lease that was made anew is taken for that of a new singleton, as long as the status tells of no term',
+    file: LEASE,
+    find: 'if (isEmpty(lease) && highestTermOutsideLease(snapshot) > 0) return',
+    replace: 'if (false as boolean) return',
   },
   {
     name: 'labels-without-precondition',

@@ -179,6 +179,33 @@ const lateDeletion: Fault = (targets) => {
   return `somebody scales to ${wanted - 1} for a moment, and ${name} will freeze at its next deletion`;
 };
 
+/**
+ * A standby has not heard all of the last move when its leader dies: either of the Lease nothing, or nothing of the rest,
+ * and then the Lease, which tells of it, is lost at the same time.
+ */
+const unheardMove: Fault = (targets) => {
+  const { cluster, engine, chance, replicas, trace, kubelets } = targets;
+  const leader = replicas.find(({ isLeading }) => isLeading);
+  const standby = chance.pick(replicas.filter((one) => one !== leader && one.isSynced));
+  const active = activeOf(targets);
+  if (leader === undefined || standby === undefined || active === undefined) return undefined;
+  const { name, process } = leader;
+  const downMs = chance.logBetween(5_000, 20_000);
+  const isLeaseLost = chance.happens(0.5);
+  const rest = [POD.plural, SERVICE.plural, ...(chance.happens(0.5) ? [SINGLETON_SERVICE.plural] : [])];
+  standby.silence(isLeaseLost ? rest : [LEASE.plural]);
+  kubelets.crash(active, 1, chance.logBetween(50, 10_000));
+  engine.after(chance.logBetween(100, 3_000), () => {
+    const lease = cluster.get(LEASE, leaseName(SINGLETON), NAMESPACE);
+    if (lease !== undefined && isLeaseLost) cluster.delete(USER, LEASE, lease);
+    if (leader.process !== process) return;
+    trace.note('fault', `${name} crashes, for ${seconds(downMs)}${isLeaseLost ? ', and the Lease is deleted' : ''}`);
+    leader.crash();
+    engine.after(downMs, () => leader.start());
+  });
+  return `${active.metadata.name} crashes, and ${standby.name} will hear late of ${isLeaseLost ? 'it' : 'its Lease'}`;
+};
+
 const partition = onReplica(({ engine, network, chance }, replica) => {
   const { name } = replica;
   const forMs = chance.logBetween(200, 20_000);
@@ -334,6 +361,18 @@ const deleteLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster }, lease) =
   return 'somebody deletes the Lease';
 });
 
+/** As a backup brings objects back: without their status, and without what nobody thought of. */
+const restoreFromBackup = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, chance }, singleton) => {
+  const status = Object.fromEntries(
+    Object.keys((singleton as SingletonService).status ?? {}).map((key) => [key, null]),
+  );
+  cluster.patch(USER, SINGLETON_SERVICE, singleton, { status }, 'status');
+  const lease = cluster.get(LEASE, leaseName(SINGLETON), NAMESPACE);
+  const isLeaseLost = lease !== undefined && chance.happens(0.7);
+  if (isLeaseLost) cluster.delete(USER, LEASE, lease);
+  return `the status is lost${isLeaseLost ? ', and the Lease with it' : ''}`;
+});
+
 const editLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster, chance }, object) => {
   const lease = object as Lease;
   const term = lease.spec?.leaseTransitions ?? 0;
@@ -486,6 +525,8 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [1, 'changeTemplate', changeTemplate],
   [1, 'breakSpec', breakSpec],
   [0.3, 'recreate', recreate],
+  [2, 'unheardMove', unheardMove],
+  [0.5, 'restoreFromBackup', restoreFromBackup],
 ];
 
 /** What people do to objects, and the operator has to put right. */

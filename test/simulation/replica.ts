@@ -103,6 +103,11 @@ export class Replica {
     this.#running?.wire.disturb();
   }
 
+  /** Its watches of these resources bring nothing any more, and it does not know that yet. */
+  silence(resources: readonly string[]): void {
+    this.#running?.wire.silence(resources);
+  }
+
   recover(): void {
     this.#running?.wire.recover();
     this.reconnected();
