@@ -1,9 +1,10 @@
 /** Who could be the active now, and who first. */
 import type { Spec } from '../api/spec.ts';
 import { isHolder } from './lease.ts';
+import { isLost, isOnSuspectNode } from './node-loss.ts';
 import { byRank, rank } from './rank.ts';
 import { slotOf } from './slots.ts';
-import type { Member, Snapshot } from './snapshot.ts';
+import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 export type Eligibility =
   | { readonly eligible: true; readonly reason: 'Ready' }
@@ -14,6 +15,7 @@ export type Eligibility =
         | 'Evicted'
         | 'Failed'
         | 'Finished'
+        | 'NodeLost'
         | 'SlotRemoved'
         | 'NoSlot'
         | 'Unscheduled'
@@ -32,8 +34,13 @@ const READY = { eligible: true, reason: 'Ready' } as const;
  * Whether a member may be granted a term, and if not why: the first reason that stands, the lasting ones before those
  * that pass. Being the active already is no reason here.
  */
-export const eligibility = (member: Member, snapshot: Snapshot): Eligibility =>
-  ended(member) ?? withoutSlot(member, snapshot) ?? excluded(member, snapshot) ?? notUp(member) ?? READY;
+export const eligibility = (member: Member, snapshot: Snapshot, now: Instant): Eligibility =>
+  ended(member) ??
+  onLostNode(member, snapshot, now) ??
+  withoutSlot(member, snapshot) ??
+  excluded(member, snapshot) ??
+  notUp(member) ??
+  READY;
 
 /**
  * Whether the active can go on being it. Not to be chosen (`no-failover`) is no reason to be moved away from, and none to
@@ -47,6 +54,9 @@ function ended(member: Member) {
   if (member.phase === 'Succeeded') return not('Finished');
   return member.terminating ? not('Terminating') : undefined;
 }
+
+const onLostNode = (member: Member, snapshot: Snapshot, now: Instant) =>
+  isLost(member, snapshot, now) ? not('NodeLost') : undefined;
 
 const withoutSlot = (member: Member, snapshot: Snapshot) =>
   slotOf(member, snapshot.singleton) === undefined ? not('NoSlot') : slotRemoved(member, snapshot);
@@ -70,11 +80,14 @@ function notUp(member: Member) {
 }
 
 /** The standbys that may be granted a term now, best first (`byRank` says what is best). */
-export function candidates(snapshot: Snapshot, spec: Spec): Member[] {
+export function candidates(snapshot: Snapshot, spec: Spec, now: Instant): Member[] {
   const { lease } = snapshot;
+  const isSuspect = (member: Member): number => Number(isOnSuspectNode(member, snapshot));
   return snapshot.members
-    .filter((member) => eligibility(member, snapshot).eligible && !(lease !== undefined && isHolder(lease, member)))
+    .filter(
+      (member) => eligibility(member, snapshot, now).eligible && !(lease !== undefined && isHolder(lease, member)),
+    )
     .map((member) => ({ member, rank: rank(member, snapshot, spec) }))
-    .sort((a, b) => byRank(a.rank, b.rank))
+    .sort((a, b) => isSuspect(a.member) - isSuspect(b.member) || byRank(a.rank, b.rank))
     .map(({ member }) => member);
 }

@@ -6,10 +6,11 @@ import { toIso } from '../api/time.ts';
 import type { Status } from '../api/types.ts';
 import { eligibility } from './candidates.ts';
 import { routingTerm } from './lease.ts';
+import { isLost } from './node-loss.ts';
 import { notTaken, templateRevision } from './objects.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
 import type { Situation } from './situation.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { Instant, Snapshot } from './snapshot.ts';
 
 export type Verdict = readonly [status: 'True' | 'False', reason: string, message: string];
 
@@ -19,7 +20,7 @@ export function conditions(situation: Situation): NonNullable<Status['conditions
   const verdicts: Record<ConditionType, Verdict> = {
     Ready: readyVerdict(situation),
     SpecAccepted: specVerdict(snapshot),
-    StandbyReady: standbyVerdict(snapshot),
+    StandbyReady: standbyVerdict(snapshot, now),
     Progressing: progressVerdict(situation),
     Paused:
       snapshot.singleton.spec?.paused === true
@@ -42,7 +43,7 @@ export function conditions(situation: Situation): NonNullable<Status['conditions
   });
 }
 
-function readyVerdict({ snapshot, need }: Situation): Verdict {
+function readyVerdict({ snapshot, need, now }: Situation): Verdict {
   const { service, singleton } = snapshot;
   if (snapshot.lease?.ours === false)
     return ['False', 'LeaseTaken', `Lease ${singleton.name}-active belongs to somebody else`];
@@ -51,6 +52,8 @@ function readyVerdict({ snapshot, need }: Situation): Verdict {
   const member = activeMember(snapshot);
   if (lease === undefined || lease.holder === '') return ['False', 'NoActive', 'no member is active yet'];
   if (member === undefined) return ['False', 'ActiveGone', need?.message ?? 'the active pod is gone'];
+  if (isLost(member, snapshot, now))
+    return ['False', 'ActiveNodeLost', need?.message ?? 'the node of the active is lost'];
   if (!member.ready) return ['False', 'ActiveNotReady', `the active pod ${member.pod} is not Ready`];
   if (member.terminating) return ['False', 'ActiveTerminating', `the active pod ${member.pod} is being deleted`];
   if (!isFlipped(snapshot, lease))
@@ -109,24 +112,24 @@ function adviceFor(snapshot: Snapshot, spec: Spec): string[] {
   ];
 }
 
-function standbyVerdict(snapshot: Snapshot): Verdict {
+function standbyVerdict(snapshot: Snapshot, now: Instant): Verdict {
   const others = bySlot(snapshot).filter((member) => !isActive(snapshot, member) && !member.terminating);
-  const ready = others.filter((member) => eligibility(member, snapshot).eligible);
+  const ready = others.filter((member) => eligibility(member, snapshot, now).eligible);
   if (ready.length > 0)
     return ['True', 'CandidateReady', `${ready.length} of ${others.length} other members can take over at once`];
   if (snapshot.singleton.spec?.replicas === 1)
     return ['False', 'SingleReplica', 'spec.replicas is 1: a failover has to wait for a new pod'];
-  const why = others.map((member) => `${member.pod}: ${eligibility(member, snapshot).reason}`).join(', ');
+  const why = others.map((member) => `${member.pod}: ${eligibility(member, snapshot, now).reason}`).join(', ');
   return ['False', 'NoCandidate', why === '' ? 'there is no other member' : `no other member can take over (${why})`];
 }
 
-function progressVerdict({ snapshot, need, holds }: Situation): Verdict {
+function progressVerdict({ snapshot, need, holds, now }: Situation): Verdict {
   const { failure } = snapshot.memory;
   if (failure !== undefined && failure.kind !== 'emitEvent')
     return ['True', 'Retrying', `${failure.action} failed and is tried again: ${failure.message}`];
   if (need !== undefined) return ['True', holds.length > 0 ? 'MoveWaits' : 'Moving', need.message];
   const { spec } = snapshot.singleton;
-  const alive = aliveMembers(snapshot);
+  const alive = aliveMembers(snapshot, now);
   if (spec !== undefined && !spec.paused && alive.length !== spec.replicas) {
     return ['True', 'Scaling', `${alive.length} members exist, ${spec.replicas} are wanted`];
   }

@@ -1,6 +1,7 @@
 /** Why a move that is needed waits: an ordered list of named checks, the first that holds is the answer. */
 import type { Spec } from '../api/spec.ts';
 import type { Need } from './move.ts';
+import { nodeLossHold } from './node-loss.ts';
 import { objectNames } from './objects.ts';
 import type { Hold } from './plan.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
@@ -29,6 +30,12 @@ const serviceTaken: Check = ({ snapshot }) =>
       }
     : undefined;
 
+/** What a silent node's pods do nobody can tell; how long that is waited out, or whether at all, is its user's to say. */
+const nodeLoss: Check = ({ snapshot, spec, need, now }) =>
+  need.reason === 'NodeLost' || need.reason === 'ActiveVanished'
+    ? nodeLossHold(snapshot, spec, need.message, now)
+    : undefined;
+
 /** An active that is merely unready gets the time its user granted it. One that is gone or going has no use for it. */
 const unreadyGrace: Check = ({ spec, need, now }) => {
   if (need.reason !== 'ActiveUnready' && need.reason !== 'ActiveCrashed') return undefined;
@@ -49,7 +56,7 @@ const noCandidate: Check = ({ need, candidates }) =>
       }
     : undefined;
 
-const CHECKS: readonly Check[] = [paused, serviceTaken, unreadyGrace, noCandidate];
+const CHECKS: readonly Check[] = [paused, serviceTaken, nodeLoss, unreadyGrace, noCandidate];
 
 export function firstHold(question: MoveQuestion): Hold | undefined {
   for (const check of CHECKS) {

@@ -7,6 +7,7 @@ import type { Spec } from '../api/spec.ts';
 import { candidates, fitness } from './candidates.ts';
 import { firstHold } from './holds.ts';
 import { isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
+import { nodeLossOf } from './node-loss.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { slotOf } from './slots.ts';
@@ -24,6 +25,7 @@ export interface Need {
     | 'ActiveFinished'
     | 'ActiveCrashed'
     | 'ActiveUnready'
+    | 'NodeLost'
     | 'ScaledDown';
   readonly message: string;
   /** When this operator first saw it. */
@@ -46,7 +48,7 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   const holder = snapshot.members.find((member) => isHolder(lease, member));
   const need = neededMove(snapshot, lease, holder, now);
   if (need !== undefined) {
-    const ranked = candidates(snapshot, spec);
+    const ranked = candidates(snapshot, spec, now);
     const hold = firstHold({ snapshot, spec, need, candidates: ranked, now });
     const [target] = ranked;
     if (hold === undefined && target !== undefined) {
@@ -74,6 +76,8 @@ export function neededMove(
     return failover('ActiveReleased', 'nobody holds the Lease');
   }
   if (holder === undefined) return failover('ActiveVanished', `pod ${podOf(lease.holder)} is gone`);
+  const loss = nodeLossOf(holder, snapshot);
+  if (loss !== undefined) return failover('NodeLost', loss);
   const state = fitness(holder, snapshot);
   switch (state.reason) {
     case 'Failed':

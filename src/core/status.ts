@@ -7,6 +7,7 @@ import { conditions } from './conditions.ts';
 import { eventsBetween } from './events.ts';
 import { sameJson } from './hash.ts';
 import { podOf } from './lease.ts';
+import { isNodeLossHold } from './node-loss.ts';
 import { templateRevision } from './objects.ts';
 import type { Action } from './plan.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
@@ -50,19 +51,21 @@ export function nextStatus(situation: Situation): Status {
   const { snapshot, now } = situation;
   const { singleton, lease } = snapshot;
   const before = singleton.status;
-  const members = memberStatuses(snapshot);
+  const members = memberStatuses(snapshot, now);
   const lastMove = lastMoveOf(snapshot, now) ?? before?.lastMove;
   const isNew = lastMove !== undefined && lastMove.term !== before?.lastMove?.term;
   const moves = isNew ? [lastMove, ...(before?.moves ?? [])].slice(0, MOVES_KEPT) : before?.moves;
-  const alive = aliveMembers(snapshot);
+  const alive = aliveMembers(snapshot, now);
   const ready = alive.filter((member) => member.ready).length;
   const { spec } = singleton;
-  const active = activeStatus(snapshot, lastMove);
+  // One whose pod was deleted from a silent node may act on: it is told of, with its node, until that is settled.
+  const isWaited = situation.holds.some(isNodeLossHold);
+  const active = activeStatus(snapshot, lastMove) ?? (isWaited ? before?.active : undefined);
   return withoutUndefined({
     observedGeneration: singleton.generation,
     replicas: alive.length,
     readyReplicas: ready,
-    eligibleReplicas: alive.filter((member) => eligibility(member, snapshot).eligible).length,
+    eligibleReplicas: alive.filter((member) => eligibility(member, snapshot, now).eligible).length,
     updatedReplicas:
       spec === undefined ? 0 : alive.filter((member) => member.revision === templateRevision(spec)).length,
     ready: `${ready}/${singleton.problems.length > 0 || spec === undefined ? alive.length : spec.replicas}`,
@@ -81,9 +84,9 @@ export function nextStatus(situation: Situation): Status {
 const withoutUndefined = (status: { [K in keyof Status]: Status[K] | undefined }): Status =>
   Object.fromEntries(Object.entries(status).filter(([, field]) => field !== undefined));
 
-const memberStatuses = (snapshot: Snapshot): MemberStatus[] =>
+const memberStatuses = (snapshot: Snapshot, now: Instant): MemberStatus[] =>
   bySlot(snapshot).map((member) => {
-    const { eligible, reason } = eligibility(member, snapshot);
+    const { eligible, reason } = eligibility(member, snapshot, now);
     const zone = member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone;
     const slot = slotOf(member, snapshot.singleton);
     return {

@@ -3,6 +3,7 @@ import { LABEL } from '../api/names.ts';
 import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
 import { isFinished } from '../core/membership.ts';
 import { neededMove } from '../core/move.ts';
+import { isLost } from '../core/node-loss.ts';
 import type { Action } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
 import { slotOf } from '../core/slots.ts';
@@ -72,7 +73,8 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   }
   for (const member of snapshot.members) {
     const slot = slotOf(member, snapshot.singleton);
-    if (slot === undefined || !isFinished(member)) continue;
+    // Of lost ones, too: Kubernetes may put the replacement on the same node, which it knows to be lost only later.
+    if (slot === undefined || !(isFinished(member) || isLost(member, snapshot, now))) continue;
     const old = failures[slot] ?? { count: 0, lastAtMs: 0, uids: [] };
     if (old.uids.includes(member.uid)) continue;
     // Whoever is still there must not be counted again, however many those are: finalizers may keep them.

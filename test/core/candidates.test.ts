@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Move } from '../../src/api/types.ts';
 import { candidates, eligibility } from '../../src/core/candidates.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import { aMove, aPod, aSnapshot, aSpec, aSteadyState } from '../builders.ts';
+import { NOW, aMove, aPod, aSnapshot, aSpec, aSteadyState } from '../builders.ts';
 import type { PodBuilder, SnapshotBuilder } from '../builders.ts';
 
 /** `0 1b`: the pods of slot 0 and, by another letter, of slot 1. */
@@ -42,7 +42,7 @@ const TO_1: Move = {
 const R1 = '2 3 0 1';
 
 const verdict = (pod: PodBuilder) =>
-  eligibility(pod.build(), aSnapshot().with(pod).node('marked', { noFailover: true }).build());
+  eligibility(pod.build(), aSnapshot().with(pod).node('marked', { noFailover: true }).build(), NOW);
 
 describe('eligibility', () => {
   it.each<[string, PodBuilder, string]>([
@@ -69,7 +69,7 @@ describe('eligibility', () => {
 
   it('does not need a spec', () => {
     const snapshot = aSnapshot().neverAccepted().with(aPod().slot(7)).build();
-    expect(snapshot.members.map((member) => eligibility(member, snapshot).eligible)).toEqual([true]);
+    expect(snapshot.members.map((member) => eligibility(member, snapshot, NOW).eligible)).toEqual([true]);
   });
 });
 
@@ -81,13 +81,14 @@ describe('candidates', () => {
         .with(...pods)
         .build(),
       aSpec(),
+      NOW,
     ).map(({ pod }) => pod);
 
   it('are all who are eligible, without the holder', () => {
     const snapshot = aSteadyState()
       .where(2, (pod) => pod.notReady())
       .build();
-    expect(candidates(snapshot, aSpec()).map(({ pod }) => pod)).toEqual(['db-1-a']);
+    expect(candidates(snapshot, aSpec(), NOW).map(({ pod }) => pod)).toEqual(['db-1-a']);
   });
 
   it.each<[string, PodBuilder[], string[]]>([
@@ -134,8 +135,8 @@ describe('the first candidate', () => {
   const ranked = (election: Election, builder: SnapshotBuilder): string[] => {
     const snapshot = builder.spec({ replicas: 4, election }).build();
     const backwards = { ...snapshot, members: snapshot.members.toReversed() };
-    const names = candidates(snapshot, aSpec({ replicas: 4, election })).map(({ pod }) => pod);
-    expect(candidates(backwards, aSpec({ replicas: 4, election })).map(({ pod }) => pod)).toEqual(names);
+    const names = candidates(snapshot, aSpec({ replicas: 4, election }), NOW).map(({ pod }) => pod);
+    expect(candidates(backwards, aSpec({ replicas: 4, election }), NOW).map(({ pod }) => pod)).toEqual(names);
     return names;
   };
   /** Slot 3 is Ready for longest, slot 0 for shortest, so that the order is not that of the slots by chance. */
@@ -172,7 +173,7 @@ describe('the first candidate', () => {
       const election = { ...aSpec().election, strategy: 'Priority' as const, priorities: [0, 1] };
       const snapshot = four().build();
       const spec = { ...aSpec({ replicas: 4 }), election };
-      expect(candidates(snapshot, spec).map(({ pod }) => pod)).toEqual(podsOf('1 3 2 0'));
+      expect(candidates(snapshot, spec, NOW).map(({ pod }) => pod)).toEqual(podsOf('1 3 2 0'));
     });
   });
 

@@ -183,7 +183,7 @@ class Witness {
     if (singleton.spec === undefined || lease === undefined || singleton.spec.paused) return;
     const holder = members.find((member) => isHolder(lease, member));
     const isFit = holder !== undefined && fitness(holder, this.snapshot).eligible;
-    const others = candidates(this.snapshot, singleton.spec);
+    const others = candidates(this.snapshot, singleton.spec, this.now);
     if (!isFit) expect(others, 'a candidate waits while there is no fit active').toEqual([]);
     else {
       expect(selectedPods(this.snapshot)).toEqual([holder.pod]);
