@@ -166,13 +166,11 @@ export class Kubelets {
   #schedule(pod: Pod): void {
     if (pod.metadata.deletionTimestamp !== undefined) return;
     const { cluster, chance, engine } = this.#ground;
-    const open = cluster
-      .list<Node>(NODE)
-      .filter(({ spec, status }) => {
-        const isReady = status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True');
-        // One that is silent, and not for long, is as good as any to a scheduler.
-        return spec?.unschedulable !== true && isReady === true && (spec?.taints ?? []).length === 0;
-      });
+    const open = cluster.list<Node>(NODE).filter(({ spec, status }) => {
+      const isReady = status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True');
+      // One that is silent, and not for long, is as good as any to a scheduler.
+      return spec?.unschedulable !== true && isReady === true && (spec?.taints ?? []).length === 0;
+    });
     const node = chance.pick(open);
     if (node === undefined) {
       engine.after(1_000, () => this.#syncSoon(pod));
