@@ -277,9 +277,8 @@ const loseNode: Fault = ({ cluster, kubelets, engine, chance }) => {
   const node = chance.pick(cluster.list<Node>(NODE));
   if (node === undefined || kubelets.lostNodes.size > 0) return undefined;
   const { name } = node.metadata;
-  kubelets.loseNode(name);
   const forMs = chance.logBetween(1_000, 150_000);
-  engine.after(forMs, () => kubelets.recoverNode(name));
+  engine.after(forMs, kubelets.loseNode(name));
   return `${name} is gone for ${seconds(forMs)}`;
 };
 
@@ -288,10 +287,7 @@ const loseNodes: Fault = ({ cluster, kubelets, engine, chance }) => {
   const nodes = cluster.list<Node>(NODE).filter(({ metadata }) => !kubelets.lostNodes.has(metadata.name));
   const names = nodes.map(({ metadata }) => metadata.name).filter(() => chance.happens(0.8));
   const forMs = chance.logBetween(5_000, 100_000);
-  for (const name of names) kubelets.loseNode(name);
-  engine.after(forMs, () => {
-    for (const name of names) kubelets.recoverNode(name);
-  });
+  for (const name of names) engine.after(forMs, kubelets.loseNode(name));
   return `${names.join(' and ')} are gone for ${seconds(forMs)}`;
 };
 
