@@ -81,7 +81,7 @@ const FLAGS = {
   'health-address': flag(address, 'where /livez and /readyz listen', ':8081'),
   'node-loss-brake': flag(
     percentage,
-    'share of lost nodes above which nothing is promoted (not acted upon yet)',
+    'share of nodes silent at once above which none of them is taken for lost (one alone always may be)',
     '55%',
   ),
   'log-level': flag(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'debug, info, warn, error or silent', 'info'),

@@ -82,6 +82,7 @@ async function run(config: Config): Promise<void> {
     metrics,
     concurrency,
     random: Math.random,
+    nodeLossBrake: config['node-loss-brake'],
     ...(namespace !== undefined && { namespace }),
   });
   operator.start();

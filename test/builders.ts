@@ -7,13 +7,14 @@ import { parseSpec } from '../src/api/spec.ts';
 import type { Spec, SpecProblem } from '../src/api/spec.ts';
 import type { Status } from '../src/api/types.ts';
 import { headlessService, routingService, templateRevision } from '../src/core/objects.ts';
-import { noMemory } from '../src/core/snapshot.ts';
+import { noMemory, noNodeLoss } from '../src/core/snapshot.ts';
 import type {
   Instant,
   LeaseView,
   Member,
   Memory,
   MoveRecord,
+  NodeTrouble,
   NodeView,
   Owned,
   ServiceView,
@@ -275,6 +276,14 @@ export class SnapshotBuilder {
         [name]: { zone: undefined, noFailover: false, draining: undefined, labels: {}, ...fields },
       },
     });
+  /** Something is wrong with the node of the member of that slot. Silent for `silentMs` (at `NOW`), unless told otherwise. */
+  trouble(slot: number, { silentMs, ...fields }: Partial<NodeTrouble> & { silentMs?: number } = {}): SnapshotBuilder {
+    const { nodeLoss } = this.#snapshot;
+    const silentSinceMs = silentMs === undefined ? undefined : NOW.monotonicMs - silentMs;
+    const trouble = { silentSinceMs, outOfService: false, gone: false, ...fields };
+    return this.but({ nodeLoss: { ...nodeLoss, nodes: { ...nodeLoss.nodes, [`node-${slot}`]: trouble } } });
+  }
+  braked = (): SnapshotBuilder => this.but({ nodeLoss: { ...this.#snapshot.nodeLoss, isBraked: true } });
   routed = (...slots: number[]): SnapshotBuilder =>
     this.but({
       routedUids: this.#snapshot.members.filter(({ slot }) => slots.includes(slot ?? -1)).map(({ uid }) => uid),
@@ -299,6 +308,7 @@ export const aSnapshot = (): SnapshotBuilder =>
     service: undefined,
     headless: undefined,
     nodes: {},
+    nodeLoss: noNodeLoss,
     routedUids: [],
     memory: noMemory,
   });

@@ -48,6 +48,7 @@ function operatorMetrics(registry: Registry) {
       labelNames: ['reason'],
       registers,
     }),
+    nodes: nodeMetrics(registry),
     queueDepth: new Gauge({
       name: 'singleton_queue_depth',
       help: 'Singletons waiting or being worked on.',
@@ -71,6 +72,26 @@ function operatorMetrics(registry: Registry) {
       labelNames: ['invariant'],
       registers,
     }),
+  };
+}
+
+function nodeMetrics(registry: Registry) {
+  const registers = [registry];
+  const nodes = new Gauge({
+    name: 'singleton_nodes',
+    help: 'Nodes by whether they are heard of.',
+    labelNames: ['state'],
+    registers,
+  });
+  const brake = new Gauge({
+    name: 'singleton_node_loss_brake',
+    help: '1 while more nodes are dark at once than --node-loss-brake allows: nothing on them is moved.',
+    registers,
+  });
+  return ({ all, dark, isBraked }: { all: number; dark: number; isBraked: boolean }): void => {
+    nodes.set({ state: 'heard' }, all - dark);
+    nodes.set({ state: 'dark' }, dark);
+    brake.set(isBraked ? 1 : 0);
   };
 }
 

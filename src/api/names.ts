@@ -30,6 +30,11 @@ export const ANNOTATION = {
 /** On a pod (label or annotation) or a node (label or annotation), with the value "true": never a candidate. */
 export const NO_FAILOVER = `${GROUP}/no-failover`;
 
+/** Kubernetes' own taint by which an administrator vouches that nothing runs on a node any more (1.24 and later act on it). */
+export const OUT_OF_SERVICE = 'node.kubernetes.io/out-of-service';
+/** Where kubelets renew a Lease each, named after their node. */
+export const NODE_LEASE_NAMESPACE = 'kube-node-lease';
+
 export const ROLE = { active: 'active', standby: 'standby' } as const;
 export type Role = (typeof ROLE)[keyof typeof ROLE];
 

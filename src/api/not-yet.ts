@@ -57,13 +57,6 @@ export const NOT_YET: readonly NotYet[] = [
     isSet: differs(({ election }) => election.renewIntervalMs),
   },
   {
-    path: 'spec.failover.nodeLoss',
-    sentence:
-      'ignored: an active on a lost node is replaced when Kubernetes marks its pod as not Ready (after about 40 ' +
-      'seconds), without proof that it has stopped.',
-    isSet: differs(({ failover }) => failover.nodeLoss),
-  },
-  {
     path: 'spec.fencing',
     sentence: 'mode Agent behaves as Routing: exclusive routing is promised, exclusive execution is not.',
     isSet: ({ fencing }) => JSON.stringify(fencing) !== JSON.stringify(DEFAULTS.Routing.fencing),

@@ -2,6 +2,7 @@
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import { quarantineOverAtWallMs } from './failures.ts';
+import { isOnSuspectNode } from './node-loss.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 export interface AvoidanceQuestion {
@@ -11,7 +12,7 @@ export interface AvoidanceQuestion {
 }
 
 export interface Avoidance {
-  readonly name: 'Quarantined' | 'NodeDraining';
+  readonly name: 'NodeSuspect' | 'Quarantined' | 'NodeDraining';
   /** A sentence for people. */
   readonly message: string;
   /** Wall-clock ms; absent: only an event can end it. */
@@ -19,6 +20,11 @@ export interface Avoidance {
 }
 
 type Check = (member: Member, question: AvoidanceQuestion) => Avoidance | undefined;
+
+const nodeSuspect: Check = (member, { snapshot }) =>
+  isOnSuspectNode(member, snapshot)
+    ? { name: 'NodeSuspect', message: `node ${member.node ?? ''} has not been heard of for some time` }
+    : undefined;
 
 const quarantined: Check = (member, { snapshot, spec, now }) => {
   const overAtWallMs = quarantineOverAtWallMs(member, snapshot, spec, now);
@@ -39,7 +45,7 @@ const nodeDraining: Check = (member, { snapshot }) =>
     : undefined;
 
 /** The worst first: who is avoided for a later one is preferred to who is avoided for an earlier one. */
-const CHECKS: readonly Check[] = [quarantined, nodeDraining];
+const CHECKS: readonly Check[] = [nodeSuspect, quarantined, nodeDraining];
 
 /** The first check that holds against the member; undefined: nothing does. */
 export function avoidance(member: Member, question: AvoidanceQuestion): Avoidance | undefined {

@@ -2,6 +2,7 @@
 import type { Spec } from '../api/spec.ts';
 import { avoidance, isAvoided } from './avoidance.ts';
 import { isHolder } from './lease.ts';
+import { isLost } from './node-loss.ts';
 import { byRank, rank } from './rank.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
@@ -15,6 +16,7 @@ export type Eligibility =
         | 'Evicted'
         | 'Failed'
         | 'Finished'
+        | 'NodeLost'
         | 'SlotRemoved'
         | 'NoSlot'
         | 'Unscheduled'
@@ -33,8 +35,13 @@ const READY = { eligible: true, reason: 'Ready' } as const;
  * Whether a member may be granted a term, and if not why: the first reason that stands, the lasting ones before those
  * that pass. Being the active already is no reason here.
  */
-export const eligibility = (member: Member, snapshot: Snapshot): Eligibility =>
-  ended(member) ?? withoutSlot(member, snapshot) ?? excluded(member, snapshot) ?? notUp(member) ?? READY;
+export const eligibility = (member: Member, snapshot: Snapshot, now: Instant): Eligibility =>
+  ended(member) ??
+  onLostNode(member, snapshot, now) ??
+  withoutSlot(member, snapshot) ??
+  excluded(member, snapshot) ??
+  notUp(member) ??
+  READY;
 
 /**
  * Whether the active can go on being it. Not to be chosen (`no-failover`) is no reason to be moved away from, and none to
@@ -48,6 +55,9 @@ function ended(member: Member) {
   if (member.phase === 'Succeeded') return not('Finished');
   return member.terminating ? not('Terminating') : undefined;
 }
+
+const onLostNode = (member: Member, snapshot: Snapshot, now: Instant) =>
+  isLost(member, snapshot, now) ? not('NodeLost') : undefined;
 
 const withoutSlot = (member: Member, snapshot: Snapshot) =>
   slotOf(member, snapshot.singleton) === undefined ? not('NoSlot') : slotRemoved(member, snapshot);
@@ -77,14 +87,14 @@ function notUp(member: Member) {
 export function standing(member: Member, snapshot: Snapshot, now: Instant): { eligible: boolean; reason: string } {
   const { lease, members, singleton } = snapshot;
   const { spec } = singleton;
-  const own = eligibility(member, snapshot);
+  const own = eligibility(member, snapshot, now);
   const isActive = (other: Member): boolean => lease !== undefined && isHolder(lease, other);
   if (!own.eligible || spec === undefined || isActive(member)) return own;
   const question = { snapshot, spec, now };
   const avoided = avoidance(member, question);
   if (avoided === undefined) return own;
   const isBetter = (other: Member): boolean =>
-    !isActive(other) && eligibility(other, snapshot).eligible && !isAvoided(other, question);
+    !isActive(other) && eligibility(other, snapshot, now).eligible && !isAvoided(other, question);
   return members.some(isBetter) ? { eligible: false, reason: avoided.name } : own;
 }
 
@@ -92,7 +102,9 @@ export function standing(member: Member, snapshot: Snapshot, now: Instant): { el
 export function candidates(snapshot: Snapshot, spec: Spec, now: Instant): Member[] {
   const { lease } = snapshot;
   return snapshot.members
-    .filter((member) => eligibility(member, snapshot).eligible && !(lease !== undefined && isHolder(lease, member)))
+    .filter(
+      (member) => eligibility(member, snapshot, now).eligible && !(lease !== undefined && isHolder(lease, member)),
+    )
     .map((member) => ({ member, rank: rank(member, { snapshot, spec, now }) }))
     .sort((a, b) => byRank(a.rank, b.rank))
     .map(({ member }) => member);

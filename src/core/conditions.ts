@@ -6,6 +6,7 @@ import { toIso } from '../api/time.ts';
 import type { Status } from '../api/types.ts';
 import { standing } from './candidates.ts';
 import { routingTerm } from './lease.ts';
+import { isLost } from './node-loss.ts';
 import { notTaken, templateRevision } from './objects.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
 import type { Situation } from './situation.ts';
@@ -42,7 +43,7 @@ export function conditions(situation: Situation): NonNullable<Status['conditions
   });
 }
 
-function readyVerdict({ snapshot, need }: Situation): Verdict {
+function readyVerdict({ snapshot, need, now }: Situation): Verdict {
   const { service, singleton } = snapshot;
   if (snapshot.lease?.ours === false)
     return ['False', 'LeaseTaken', `Lease ${singleton.name}-active belongs to somebody else`];
@@ -51,6 +52,8 @@ function readyVerdict({ snapshot, need }: Situation): Verdict {
   const member = activeMember(snapshot);
   if (lease === undefined || lease.holder === '') return ['False', 'NoActive', 'no member is active yet'];
   if (member === undefined) return ['False', 'ActiveGone', need?.message ?? 'the active pod is gone'];
+  if (isLost(member, snapshot, now))
+    return ['False', 'ActiveNodeLost', need?.message ?? 'the node of the active is lost'];
   if (!member.ready) return ['False', 'ActiveNotReady', `the active pod ${member.pod} is not Ready`];
   if (member.terminating) return ['False', 'ActiveTerminating', `the active pod ${member.pod} is being deleted`];
   if (!isFlipped(snapshot, lease))
@@ -120,13 +123,13 @@ function standbyVerdict({ snapshot, now }: Situation): Verdict {
   return ['False', 'NoCandidate', why === '' ? 'there is no other member' : `no other member can take over (${why})`];
 }
 
-function progressVerdict({ snapshot, need, holds }: Situation): Verdict {
+function progressVerdict({ snapshot, need, holds, now }: Situation): Verdict {
   const { failure } = snapshot.memory;
   if (failure !== undefined && failure.kind !== 'emitEvent')
     return ['True', 'Retrying', `${failure.action} failed and is tried again: ${failure.message}`];
   if (need !== undefined) return ['True', holds.length > 0 ? 'MoveWaits' : 'Moving', need.message];
   const { spec } = snapshot.singleton;
-  const alive = aliveMembers(snapshot);
+  const alive = aliveMembers(snapshot, now);
   if (spec !== undefined && !spec.paused && alive.length !== spec.replicas) {
     return ['True', 'Scaling', `${alive.length} members exist, ${spec.replicas} are wanted`];
   }

@@ -18,6 +18,7 @@ import type { LeasePlan } from './lease.ts';
 import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
+import { nodeLossDueAtMs } from './node-loss.ts';
 import { inOrder, isToldNow } from './order.ts';
 import { isGrant } from './plan.ts';
 import type { Plan } from './plan.ts';
@@ -48,7 +49,12 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
     reason: move.need?.message ?? (isIdle ? 'in order' : 'bringing objects in order'),
     actions: inOrder({ urgent, other, told: told.actions }, failed),
     holds,
-    recheckAtMs: earliest(move.hold?.recheckAtMs, members.recheckAtMs, isIdle ? told.recheckAtMs : undefined),
+    recheckAtMs: earliest(
+      move.hold?.recheckAtMs,
+      members.recheckAtMs,
+      nodeLossDueAtMs(snapshot, spec, now),
+      isIdle ? told.recheckAtMs : undefined,
+    ),
   });
 }
 

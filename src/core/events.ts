@@ -27,7 +27,8 @@ export function eventsBetween(snapshot: Snapshot, before: Status | undefined, af
   }
   const blocked = turned(CONDITION.blocked);
   if (blocked?.[0] === 'True' && after.lastMove !== undefined) {
-    const reason = blocked[1] === 'UnreadyGrace' ? EVENT.failoverStarted : EVENT.moveBlocked;
+    const isGrace = blocked[1] === 'UnreadyGrace' || blocked[1] === 'NodeLossGrace';
+    const reason = isGrace ? EVENT.failoverStarted : EVENT.moveBlocked;
     tell(CONDITION.blocked, { reason, type: 'Warning', message: blocked[2] });
   }
   return [...events, ...quarantines(snapshot, before, after)];

@@ -2,6 +2,7 @@
 import type { Spec } from '../api/spec.ts';
 import { backoffOverAtMs } from './failures.ts';
 import type { Need } from './move.ts';
+import { nodeLossHold } from './node-loss.ts';
 import { objectNames } from './objects.ts';
 import type { Hold } from './plan.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
@@ -28,6 +29,12 @@ const serviceTaken: Check = ({ snapshot }) =>
         name: 'ServiceTaken',
         message: `Service ${snapshot.singleton.name} exists and is not owned by this SingletonService; delete or rename it`,
       }
+    : undefined;
+
+/** What a silent node's pods do nobody can tell; how long that is waited out, or whether at all, is its user's to say. */
+const nodeLoss: Check = ({ snapshot, spec, need, now }) =>
+  need.reason === 'NodeLost' || need.reason === 'ActiveVanished'
+    ? nodeLossHold(snapshot, spec, need.message, now)
     : undefined;
 
 /** An active that is merely unready gets the time its user granted it. One that is gone or going has no use for it. */
@@ -63,7 +70,7 @@ const noCandidate: Check = ({ need, candidates }) =>
       }
     : undefined;
 
-const CHECKS: readonly Check[] = [paused, serviceTaken, unreadyGrace, noCandidate, backoff];
+const CHECKS: readonly Check[] = [paused, serviceTaken, nodeLoss, unreadyGrace, noCandidate, backoff];
 
 export function firstHold(question: MoveQuestion): Hold | undefined {
   for (const check of CHECKS) {

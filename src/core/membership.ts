@@ -3,6 +3,8 @@ import { EVENT, LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { shortHash } from './hash.ts';
 import { podOf } from './lease.ts';
+import { avoidingNodes } from './avoid-nodes.ts';
+import { isLost } from './node-loss.ts';
 import { memberLabels, memberPod, templateRevision } from './objects.ts';
 import type { Action, EventAction } from './plan.ts';
 import { slotInName, slotOf } from './slots.ts';
@@ -18,7 +20,6 @@ export interface MembershipPlan {
 }
 
 export const isFinished = (member: Member): boolean => member.phase === 'Failed' || member.phase === 'Succeeded';
-const isAlive = (member: Member): boolean => !member.terminating && !isFinished(member);
 
 export interface MembershipQuestion {
   /**
@@ -39,10 +40,15 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
   if (isRefused || spec.paused || spec.template === undefined) return { actions: [], recheckAtMs: undefined };
   const isActive = (member: Member): boolean =>
     active === undefined || active.includes(holderIdentity(member.pod, member.uid));
-  const spare = [...new Set([...doubles(snapshot, isActive), ...outsideSlots(snapshot, spec)])];
-  const { creations, recheckAtMs } = planCreations(snapshot, spec, now);
-  const finished = snapshot.members.filter(
-    (member) => isFinished(member) && !member.terminating && isReplaced(snapshot, member, { spec, creations }),
+  const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));
+  const alive = snapshot.members.filter((member) => !member.terminating && !isFinished(member) && !lost.has(member));
+  const spare = [...new Set([...doubles(snapshot, alive, isActive), ...outsideSlots(snapshot, spec, alive)])];
+  const { creations, recheckAtMs } = planCreations(snapshot, spec, { alive, lost, now });
+  const over = snapshot.members.filter(
+    (member) =>
+      (isFinished(member) || lost.has(member)) &&
+      !member.terminating &&
+      isReplaced(snapshot, member, { spec, creations, alive }),
   );
   // Before the Lease is in order no forged term has been stripped, and a name put back could make it match.
   const mends =
@@ -55,10 +61,10 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
     actions: [
       ...creations,
       ...spare.filter(isDeletable).map((member) => deletion(member, 'no slot for it')),
-      ...finished.filter(isDeletable).map((member) => deletion(member, member.podReason ?? member.phase)),
+      ...over.filter(isDeletable).map((member) => deletion(member, endOf(member))),
       ...mends,
       // Last, so that an event that is refused keeps nothing from being done.
-      ...creationEvents(snapshot, creations),
+      ...creationEvents(snapshot, creations, lost),
     ],
     recheckAtMs,
   };
@@ -71,29 +77,40 @@ export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: 
 function isReplaced(
   snapshot: Snapshot,
   member: Member,
-  { spec, creations }: { readonly spec: Spec; readonly creations: readonly Action[] },
+  { spec, creations, alive }: { spec: Spec; creations: readonly Action[]; alive: readonly Member[] },
 ): boolean {
   const slot = slotOf(member, snapshot.singleton);
   if (slot === undefined || slot >= spec.replicas) return true;
   if (creations.some((action) => action.kind === 'createPod' && action.slot === slot)) return true;
-  return snapshot.members.some((other) => isAlive(other) && slotOf(other, snapshot.singleton) === slot);
+  return alive.some((other) => slotOf(other, snapshot.singleton) === slot);
 }
 
-function planCreations(snapshot: Snapshot, spec: Spec, now: Instant) {
+/** Of one that is over, why. */
+const endOf = (member: Member): string =>
+  isFinished(member) ? (member.podReason ?? member.phase) : `node ${member.node} is lost`;
+
+interface Counted {
+  readonly alive: readonly Member[];
+  readonly lost: ReadonlySet<Member>;
+  readonly now: Instant;
+}
+
+function planCreations(snapshot: Snapshot, spec: Spec, { alive, lost, now }: Counted) {
   const creations: Action[] = [];
   let recheckAtMs: number | undefined;
   const revision = templateRevision(spec);
   const verdict = snapshot.memory.template?.revision === revision ? snapshot.memory.template : undefined;
   if (verdict?.refusal !== undefined) return { creations, recheckAtMs };
   for (let slot = 0; slot < spec.replicas; slot++) {
-    if (snapshot.members.some((member) => slotOf(member, snapshot.singleton) === slot && isAlive(member))) continue;
+    if (alive.some((member) => slotOf(member, snapshot.singleton) === slot)) continue;
     const dueAtMs = replacementDueAtMs(snapshot, slot);
     if (dueAtMs > now.monotonicMs) {
       recheckAtMs = Math.min(dueAtMs, recheckAtMs ?? Infinity);
       continue;
     }
     const pod = memberName(snapshot, slot);
-    creations.push({ kind: 'createPod', pod, slot, body: memberPod(snapshot.singleton, spec, slot, pod) });
+    const body = avoidingNodes(memberPod(snapshot.singleton, spec, slot, pod), nodesOf(lost));
+    creations.push({ kind: 'createPod', pod, slot, body });
   }
   const known = verdict !== undefined || snapshot.members.some((member) => member.revision === revision);
   if (creations.length === 0 && recheckAtMs === undefined && !known) {
@@ -104,6 +121,10 @@ function planCreations(snapshot: Snapshot, spec: Spec, now: Instant) {
   return { creations, recheckAtMs };
 }
 
+const nodesOf = (members: ReadonlySet<Member>): string[] => [
+  ...new Set([...members].map(({ node }) => node).filter((node) => node !== undefined)),
+];
+
 function replacementDueAtMs(snapshot: Snapshot, slot: number): number {
   const failures = snapshot.memory.failures[slot];
   if (failures === undefined || failures.count <= 1) return 0;
@@ -111,7 +132,7 @@ function replacementDueAtMs(snapshot: Snapshot, slot: number): number {
 }
 
 /** One event for all that are new, and one for all that replace somebody. */
-function creationEvents(snapshot: Snapshot, creations: readonly Action[]): Action[] {
+function creationEvents(snapshot: Snapshot, creations: readonly Action[], lost: ReadonlySet<Member>): Action[] {
   const created = creations.filter((action) => action.kind === 'createPod');
   const replacing = created.filter(({ slot }) => predecessorsOf(snapshot, slot).length > 0);
   const isNew = created.filter((action) => !replacing.includes(action));
@@ -125,14 +146,14 @@ function creationEvents(snapshot: Snapshot, creations: readonly Action[]): Actio
     ...event(
       EVENT.memberReplaced,
       replacing,
-      replacing.map(({ pod, slot }) => replacement(snapshot, pod, slot)).join('; '),
+      replacing.map(({ pod, slot }) => replacement(snapshot, pod, slot, lost)).join('; '),
     ),
   ];
 }
 
-function replacement(snapshot: Snapshot, pod: string, slot: number): string {
+function replacement(snapshot: Snapshot, pod: string, slot: number, lost: ReadonlySet<Member>): string {
   const old = snapshot.members.filter((member) => slotOf(member, snapshot.singleton) === slot);
-  const state = (member: Member): string => (isFinished(member) ? (member.podReason ?? member.phase) : 'being deleted');
+  const state = (member: Member): string => (isFinished(member) || lost.has(member) ? endOf(member) : 'being deleted');
   const those = old
     .map((member) => `${member.pod} (${state(member)})`)
     .sort()
@@ -159,12 +180,12 @@ function predecessorsOf({ members, singleton, lease }: Snapshot, slot: number): 
 }
 
 /** Living members beyond the first of their slot: the active stays, else a Ready one, else the oldest. */
-function doubles(snapshot: Snapshot, isActive: (member: Member) => boolean): Member[] {
+function doubles(snapshot: Snapshot, alive: readonly Member[], isActive: (member: Member) => boolean): Member[] {
   const best = new Map<number, Member>();
   const rank = (member: Member): number => (isActive(member) ? 0 : member.ready ? 1 : 2);
-  const ordered = snapshot.members
-    .filter(isAlive)
-    .sort((a, b) => rank(a) - rank(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1));
+  const ordered = [...alive].sort(
+    (a, b) => rank(a) - rank(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1),
+  );
   return ordered.filter((member) => {
     const slot = slotOf(member, snapshot.singleton);
     if (slot === undefined) return false;
@@ -174,8 +195,8 @@ function doubles(snapshot: Snapshot, isActive: (member: Member) => boolean): Mem
   });
 }
 
-const outsideSlots = (snapshot: Snapshot, spec: Spec): Member[] =>
-  snapshot.members.filter((member) => isAlive(member) && (slotOf(member, snapshot.singleton) ?? 0) >= spec.replicas);
+const outsideSlots = ({ singleton }: Snapshot, spec: Spec, alive: readonly Member[]): Member[] =>
+  alive.filter((member) => (slotOf(member, singleton) ?? 0) >= spec.replicas);
 
 const deletion = (member: Member, why: string): Action => ({
   kind: 'deletePod',

@@ -8,6 +8,7 @@ import { candidates, fitness } from './candidates.ts';
 import { failuresWith } from './failures.ts';
 import { firstHold } from './holds.ts';
 import { isEmpty, isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
+import { nodeLossOf } from './node-loss.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import { plannedMove } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
@@ -26,6 +27,7 @@ export interface Need {
     | 'ActiveFinished'
     | 'ActiveCrashed'
     | 'ActiveUnready'
+    | 'NodeLost'
     | 'ScaledDown'
     | 'NodeDraining';
   readonly message: string;
@@ -96,6 +98,8 @@ export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member 
     return failover('ActiveReleased', 'nobody holds the Lease');
   }
   if (holder === undefined) return failover('ActiveVanished', `pod ${podOf(lease.holder)} is gone`);
+  const loss = nodeLossOf(holder, snapshot);
+  if (loss !== undefined) return failover('NodeLost', loss);
   const state = fitness(holder, snapshot);
   switch (state.reason) {
     case 'Failed':

@@ -61,7 +61,16 @@ export interface EventAction {
 
 /** Why a move that is needed does not happen now. */
 export interface Hold {
-  readonly name: 'Paused' | 'UnreadyGrace' | 'Backoff' | 'NoCandidate' | 'LeaseTaken' | 'ServiceTaken';
+  readonly name:
+    | 'Paused'
+    | 'UnreadyGrace'
+    | 'Backoff'
+    | 'NoCandidate'
+    | 'LeaseTaken'
+    | 'ServiceTaken'
+    | 'NodeLossBrake'
+    | 'NodeLossWait'
+    | 'NodeLossGrace';
   readonly message: string;
   /** When it is worth looking again, if nothing happens before. Absent: only an event can lift it. */
   readonly recheckAtMs?: number;

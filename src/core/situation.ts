@@ -3,6 +3,7 @@ import { LABEL, MAX_REPLICAS } from '../api/names.ts';
 import { isHolder, parseTerm, routingTerm } from './lease.ts';
 import { isFinished } from './membership.ts';
 import type { Need } from './move.ts';
+import { isLost } from './node-loss.ts';
 import type { Hold } from './plan.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
@@ -25,9 +26,9 @@ export function isActive(snapshot: Snapshot, member: Member): boolean {
 export const activeMember = (snapshot: Snapshot): Member | undefined =>
   snapshot.members.find((member) => isActive(snapshot, member));
 
-/** Members that have a slot to fill: neither going nor gone. */
-export const aliveMembers = ({ members }: Snapshot): Member[] =>
-  members.filter((member) => !member.terminating && !isFinished(member));
+/** Members that have a slot to fill: neither going nor gone, nor given up with their node. */
+export const aliveMembers = (snapshot: Snapshot, now: Instant): Member[] =>
+  snapshot.members.filter((member) => !member.terminating && !isFinished(member) && !isLost(member, snapshot, now));
 
 /** The caches list them in the order in which they changed last, which says nothing. */
 export function bySlot({ members, singleton }: Snapshot): Member[] {

@@ -26,6 +26,7 @@ export interface Snapshot {
   readonly headless: Owned<ServiceView> | undefined;
   /** By node name; a node that is not here is not known (yet, or any more). */
   readonly nodes: Readonly<Record<string, NodeView>>;
+  readonly nodeLoss: NodeLossView;
   /** UIDs of the pods that the EndpointSlices of the singleton's Service name as ready. */
   readonly routedUids: readonly string[];
   readonly memory: Memory;
@@ -147,6 +148,25 @@ export interface NodeView {
   /** Only those that `election.preferences` names, since a node has dozens. */
   readonly labels: Readonly<Record<string, string>>;
 }
+
+/** What is known of nodes that are lost, or may be. Nothing in it changes while all nodes are well. */
+export interface NodeLossView {
+  /** More nodes are dark at once than `--node-loss-brake` allows. */
+  readonly isBraked: boolean;
+  /** By node name: those of the members, and of the active as the status told it, that something is wrong with. */
+  readonly nodes: Readonly<Record<string, NodeTrouble>>;
+}
+
+export interface NodeTrouble {
+  /** Monotonic: when this process first saw its last beat. Undefined: it is not silent, but one of the following. */
+  readonly silentSinceMs: number | undefined;
+  /** It carries the taint `node.kubernetes.io/out-of-service`: an administrator vouches that nothing runs on it. */
+  readonly outOfService: boolean;
+  /** There is no Node object. */
+  readonly gone: boolean;
+}
+
+export const noNodeLoss: NodeLossView = { isBraked: false, nodes: {} };
 
 /**
  * What one operator process remembers between two looks. All of it may be lost at any time: that makes the next decision

@@ -8,6 +8,7 @@ import { conditions } from './conditions.ts';
 import { eventsBetween } from './events.ts';
 import { sameJson } from './hash.ts';
 import { podOf } from './lease.ts';
+import { isNodeLossHold } from './node-loss.ts';
 import { templateRevision } from './objects.ts';
 import type { Action } from './plan.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
@@ -63,10 +64,12 @@ export function nextStatus(situation: Situation): Status {
   const lastMove = lastMoveOf(snapshot, now) ?? before?.lastMove;
   const isNew = lastMove !== undefined && lastMove.term !== before?.lastMove?.term;
   const moves = isNew ? [lastMove, ...(before?.moves ?? [])].slice(0, MOVES_KEPT) : before?.moves;
-  const alive = aliveMembers(snapshot);
+  const alive = aliveMembers(snapshot, now);
   const ready = alive.filter((member) => member.ready).length;
   const { spec } = singleton;
-  const active = activeStatus(snapshot, lastMove);
+  // One whose pod was deleted from a silent node may act on: it is told of, with its node, until that is settled.
+  const isWaited = situation.holds.some(isNodeLossHold);
+  const active = activeStatus(snapshot, lastMove) ?? (isWaited ? before?.active : undefined);
   return withoutUndefined({
     observedGeneration: singleton.generation,
     replicas: alive.length,

@@ -13,18 +13,25 @@ import { controllerOf } from './views.ts';
 export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'mark' | 'acceptWrite' | 'acceptRead' | 'forget'>;
 
 export interface Caches {
-  readonly singletons: Store<SingletonService>;
+  readonly singletons: Store<SingletonService, 'activesNode'>;
   readonly pods: Store<Pod, 'singleton' | 'node'>;
   readonly services: Store<Service>;
   readonly leases: Store<Lease>;
   readonly nodes: Store<Node>;
+  /** Of kubelets, by node name: their beats. */
+  readonly nodeLeases: Store<Lease>;
   readonly slices: Store<EndpointSlice, 'singleton'>;
 }
 
 /** Empty caches that keep only what is read. `keysOfOwned` files pods and slices under their singletons. */
 export function createCaches(logger: Logger): Caches {
   return {
-    singletons: new Store({ name: 'singletonservices', logger, project: keepSingleton }),
+    singletons: new Store<SingletonService, 'activesNode'>({
+      name: 'singletonservices',
+      logger,
+      project: keepSingleton,
+      indices: { activesNode: ({ status }) => (status?.active?.node === undefined ? [] : [status.active.node]) },
+    }),
     pods: new Store<Pod, 'singleton' | 'node'>({
       name: 'pods',
       logger,
@@ -34,6 +41,7 @@ export function createCaches(logger: Logger): Caches {
     services: new Store({ name: 'services', logger }),
     leases: new Store({ name: 'leases', logger }),
     nodes: new Store({ name: 'nodes', logger, project: keepNode }),
+    nodeLeases: new Store({ name: 'node leases', logger, project: keepBeat }),
     slices: new Store<EndpointSlice, 'singleton'>({
       name: 'endpointslices',
       logger,
@@ -76,9 +84,20 @@ function keepPod(pod: Pod): Pod {
   };
 }
 
-const keepNode = (node: Node): Node => ({
-  metadata: keepMeta(node),
-  spec: present({ unschedulable: node.spec?.unschedulable, taints: node.spec?.taints }),
+const keepNode = ({ metadata, spec, status }: Node): Node => ({
+  metadata: keepMeta({ metadata }),
+  spec: present({ unschedulable: spec?.unschedulable, taints: spec?.taints }),
+  status: {
+    conditions: (status?.conditions ?? [])
+      .filter(({ type }) => type === 'Ready')
+      .map(({ type, status: value }) => ({ type, status: value })),
+  },
+});
+
+/** There is one every ten seconds of every node. */
+const keepBeat = ({ metadata: { name, namespace, uid, resourceVersion, creationTimestamp }, spec }: Lease): Lease => ({
+  metadata: { name, uid, resourceVersion, creationTimestamp, ...(namespace !== undefined && { namespace }) },
+  spec: present({ renewTime: spec?.renewTime, leaseDurationSeconds: spec?.leaseDurationSeconds }),
 });
 
 const keepSlice = (slice: EndpointSlice): EndpointSlice => ({

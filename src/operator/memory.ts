@@ -3,12 +3,13 @@ import { LABEL } from '../api/names.ts';
 import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
 import { isFinished } from '../core/membership.ts';
 import { causeOf, wantedMove } from '../core/move.ts';
+import { isLost, isOnSuspectNode } from '../core/node-loss.ts';
 import type { Action } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
 import { slotOf } from '../core/slots.ts';
 import { noMemory } from '../core/snapshot.ts';
 import type { Key } from './caches.ts';
-import type { Instant, Memory, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
+import type { Instant, Member, Memory, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
 
 /** A slot whose members did not fail for this long starts again with a clean record. */
 const FAILURES_FORGOTTEN_AFTER_MS = 600_000;
@@ -73,7 +74,7 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   }
   for (const member of snapshot.members) {
     const slot = slotOf(member, snapshot.singleton);
-    if (slot === undefined || !isFinished(member)) continue;
+    if (slot === undefined || !(isFinished(member) || isLostAgain(member, snapshot, now))) continue;
     const old = failures[slot] ?? { count: 0, lastAtMs: 0, uids: [] };
     if (old.uids.includes(member.uid)) continue;
     // Whoever is still there must not be counted again, however many those are: finalizers may keep them.
@@ -82,6 +83,20 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   }
   return failures;
 }
+
+/**
+ * A replacement that is lost as its predecessor was. That one failed by no fault of its slot, and is replaced at once; but
+ * Kubernetes, to which the node is well for some seconds more, may put every new pod there.
+ */
+const isLostAgain = (member: Member, snapshot: Snapshot, now: Instant): boolean =>
+  isLost(member, snapshot, now) &&
+  snapshot.members.some(
+    (other) =>
+      other.uid !== member.uid &&
+      slotOf(other, snapshot.singleton) === slotOf(member, snapshot.singleton) &&
+      other.createdWallMs <= member.createdWallMs &&
+      isOnSuspectNode(other, snapshot),
+  );
 
 /** After an action was carried out. */
 export function afterAction(memory: Memory, action: Action, now: Instant): Memory {

@@ -7,7 +7,9 @@ import type { ParsedSpec, Spec } from '../api/spec.ts';
 import type { SingletonService } from '../api/types.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
 import { labelKeys } from '../core/node-terms.ts';
-import type { NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
+import { activesNode } from '../core/node-loss.ts';
+import type { NodeLossView, NodeTrouble, NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
+import { noNodeLoss } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import type { Recollection } from './memory.ts';
@@ -19,8 +21,19 @@ export interface Observation {
   readonly parsed: ParsedSpec;
 }
 
+/** What is known of nodes beside their objects (`NodeBeats`). */
+export interface NodeTroubles {
+  readonly isBraked: boolean;
+  troubleOf(node: string): NodeTrouble | undefined;
+}
+
 /** Undefined when there is no such SingletonService. */
-export function observe(key: Key, caches: Caches, recollection: Recollection): Observation | undefined {
+export function observe(
+  key: Key,
+  caches: Caches,
+  recollection: Recollection,
+  troubles?: NodeTroubles,
+): Observation | undefined {
   const { namespace, name } = refOf(key);
   const object = caches.singletons.get(namespace, name);
   if (object === undefined) return undefined;
@@ -44,10 +57,11 @@ export function observe(key: Key, caches: Caches, recollection: Recollection): O
     service: service === undefined ? undefined : serviceView(service, uid),
     headless: headless === undefined ? undefined : serviceView(headless, uid),
     nodes: nodesOf(owned, caches, spec),
+    nodeLoss: noNodeLoss,
     routedUids: readyUids(caches.slices.byIndex('singleton', key).filter(isOf(serviceName(name)))),
     memory: recollection.memory,
   };
-  return { snapshot, parsed };
+  return { snapshot: { ...snapshot, nodeLoss: nodeLossOf(snapshot, troubles) }, parsed };
 }
 
 /** A status that was written comes with the spec that the cache had (see caches.ts). */
@@ -107,6 +121,17 @@ const SPEC_OF_LAST_RESORT: Spec | undefined = (() => {
   const parsed = parseSpec({ replicas: 32, template: { spec: { containers: [container] } } }, { name: PLURAL });
   return parsed.ok ? parsed.spec : undefined;
 })();
+
+/** Of the nodes that somebody runs on, and of the active's when its pod is gone. */
+function nodeLossOf(snapshot: Snapshot, troubles: NodeTroubles | undefined): NodeLossView {
+  if (troubles === undefined) return noNodeLoss;
+  const nodes: Record<string, NodeTrouble> = {};
+  for (const name of [...snapshot.members.map(({ node }) => node), activesNode(snapshot)]) {
+    const trouble = name === undefined ? undefined : troubles.troubleOf(name);
+    if (name !== undefined && trouble !== undefined) nodes[name] = trouble;
+  }
+  return { isBraked: troubles.isBraked, nodes };
+}
 
 function nodesOf(pods: readonly Pod[], caches: Caches, spec: Spec | undefined): Record<string, NodeView> {
   const keys = labelKeys((spec?.election.preferences ?? []).map(({ preference }) => preference));

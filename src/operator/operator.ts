@@ -4,7 +4,7 @@ import { Reflector } from '../adapters/kubernetes/reflector.ts';
 import type { Store } from '../adapters/kubernetes/store.ts';
 import type { Metrics } from '../adapters/metrics.ts';
 import type { Clock, KubernetesApi, Logger, Random, ResourceType } from '../adapters/ports.ts';
-import { LABEL } from '../api/names.ts';
+import { LABEL, NODE_LEASE_NAMESPACE } from '../api/names.ts';
 import type { KubeObject } from '../api/objects.ts';
 import { sameJson } from '../core/hash.ts';
 import { describeAction } from '../core/plan.ts';
@@ -13,6 +13,7 @@ import type { Snapshot } from '../core/snapshot.ts';
 import { phasesOf } from '../core/status.ts';
 import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
+import { NodeBeats } from './node-beats.ts';
 import { WorkQueue } from './queue.ts';
 import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
 import { nodeView } from './views.ts';
@@ -25,6 +26,10 @@ export interface OperatorOptions {
   readonly endpointSlices: ResourceType;
   /** Default true. */
   readonly mayReadNodes?: boolean;
+  /** Default true. */
+  readonly mayReadNodeLeases?: boolean;
+  /** Share of nodes, 0 to 1, of which more dark at once are not believed. Default 0.55. */
+  readonly nodeLossBrake?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -38,6 +43,7 @@ export interface OperatorOptions {
 /** Kubernetes puts it on the slices of headless Services. */
 const HEADLESS = 'service.kubernetes.io/headless';
 const SYNC_POLL_MS = 20;
+const NODE_LOSS_BRAKE = 0.55;
 const MAX_AGAIN_AT_ONCE = 3;
 
 interface Watched {
@@ -53,6 +59,7 @@ export class Operator {
   readonly #reflectors: readonly Watched[];
   readonly #queue: WorkQueue;
   readonly #reconciler: Reconciler;
+  readonly #beats: NodeBeats;
   /** How often in a row a key's decision was overtaken. */
   readonly #timesStale = new Map<Key, number>();
   readonly #violations: ViolationTeller;
@@ -71,6 +78,7 @@ export class Operator {
       work: (key) => this.#work(key),
       onDepth: (depth) => options.metrics.queueDepth.set(depth),
     });
+    this.#beats = this.#createBeats();
     const api = whileLeading(options.api, () => this.#lead?.signal);
     this.#violations = new ViolationTeller({ ...options, api });
     this.#reconciler = new Reconciler({
@@ -78,6 +86,10 @@ export class Operator {
       caches: this.#caches,
       clock: options.clock,
       logger: options.logger,
+      nodes: {
+        troubles: this.#beats,
+        rights: { leases: options.mayReadNodeLeases !== false, nodes: options.mayReadNodes !== false },
+      },
       onSnapshot: (_key, snapshot) => this.#measure(snapshot),
       onAction: (key, action, snapshot) => this.#acted(key, action, snapshot),
       onViolations: (key, violations, look) => this.#violations.seen(key, violations, look),
@@ -89,6 +101,7 @@ export class Operator {
   /** Lists and watches, and writes nothing: a standby replica keeps its caches warm. */
   start(): void {
     for (const reflector of this.#reflectors) reflector.start();
+    this.#beats.start();
   }
 
   /** Works, from when every cache is whole: half a cluster looks like a disaster. */
@@ -120,6 +133,7 @@ export class Operator {
     this.#stopped = true;
     await this.#queue.stop();
     for (const reflector of this.#reflectors) reflector.stop();
+    this.#beats.stop();
   }
 
   #workOnceSynced(lead: AbortSignal): void {
@@ -138,16 +152,33 @@ export class Operator {
     const { namespace, endpointSlices } = this.#options;
     const inNamespace = namespace === undefined ? {} : { namespace };
     const owned = { ...inNamespace, labelSelector: LABEL.name };
-    const { singletons, pods, services, leases, nodes, slices } = this.#caches;
+    const { singletons, pods, services, leases, nodes, nodeLeases, slices } = this.#caches;
     return [
       this.#reflect(SINGLETON_SERVICE, singletons, inNamespace),
       this.#reflect(POD, pods, owned),
       this.#reflect(SERVICE, services, owned),
       this.#reflect(LEASE, leases, owned),
       ...(this.#options.mayReadNodes === false ? [] : [this.#reflect(NODE, nodes, {})]),
+      ...(this.#options.mayReadNodeLeases === false
+        ? []
+        : [this.#reflect(LEASE, nodeLeases, { namespace: NODE_LEASE_NAMESPACE })]),
       // Where traffic goes. The headless Service's slices change with every member, and no decision reads them.
       this.#reflect(endpointSlices, slices, { ...owned, labelSelector: `${LABEL.name},!${HEADLESS}` }),
     ];
+  }
+
+  #createBeats(): NodeBeats {
+    const { clock, logger, metrics, mayReadNodes, nodeLossBrake = NODE_LOSS_BRAKE } = this.#options;
+    const { nodes, nodeLeases } = this.#caches;
+    return new NodeBeats({
+      clock,
+      logger,
+      leases: nodeLeases,
+      nodes: mayReadNodes === false ? undefined : nodes,
+      brake: nodeLossBrake,
+      onChange: (node) => this.#enqueueOn(node),
+      onCount: (count) => metrics.nodes(count),
+    });
   }
 
   #reflect<T extends KubeObject, I extends string>(
@@ -181,8 +212,16 @@ export class Operator {
       const name = (current ?? old)?.metadata.name;
       // Labels that are preferred choose among candidates when a move is needed, and give no reason for a look themselves.
       if (name === undefined || sameJson(old && nodeView(old, []), current && nodeView(current, []))) return;
-      for (const pod of pods.byIndex('node', name)) enqueueOwned(pod, undefined);
+      this.#enqueueOn(name);
     });
+  }
+
+  /** Whoever has a member there, or an active that is told of and whose pod was deleted. */
+  #enqueueOn(node: string): void {
+    const { pods, singletons } = this.#caches;
+    for (const pod of pods.byIndex('node', node)) for (const key of keysOfOwned(pod)) this.#enqueue(key);
+    for (const { metadata } of singletons.byIndex('activesNode', node))
+      this.#enqueue(keyOf(metadata.namespace, metadata.name));
   }
 
   #enqueue(key: Key): void {

@@ -17,7 +17,11 @@ import type { Key } from './caches.ts';
 import { execute, readLive } from './execute.ts';
 import type { Executor, Outcome } from './execute.ts';
 import { Recollections, afterAction, afterLooking } from './memory.ts';
+import { activesNode } from '../core/node-loss.ts';
 import { observe } from './observe.ts';
+import type { NodeTroubles } from './observe.ts';
+import { readNode } from './read-node.ts';
+import type { NodeRights } from './read-node.ts';
 import type { Backoff } from './queue.ts';
 
 /** What the queue is to do with the key. */
@@ -32,6 +36,8 @@ const FOREIGN_RECHECK_MS = 10_000;
 
 export interface ReconcilerOptions extends Omit<Executor, 'onDone'> {
   readonly logger: Logger;
+  /** Absent: nothing is known of nodes. */
+  readonly nodes?: { readonly troubles: NodeTroubles; readonly rights: NodeRights };
   /** For metrics and checks. */
   readonly onSnapshot?: (key: Key, snapshot: Snapshot) => void;
   readonly onAction?: (key: Key, action: Action, snapshot: Snapshot) => void;
@@ -88,7 +94,7 @@ export class Reconciler {
   #look(key: Key): Look | undefined {
     const now = instantOf(this.#options.clock);
     const recollection = this.#recollections.get(key);
-    const observation = observe(key, this.#options.caches, recollection);
+    const observation = observe(key, this.#options.caches, recollection, this.#options.nodes?.troubles);
     if (observation === undefined) return undefined;
     const memory = afterLooking(observation.snapshot, now);
     const snapshot = { ...observation.snapshot, memory };
@@ -173,7 +179,7 @@ export class Reconciler {
 
   /** Reads and decides until all that the decision rests on has been read. What is read may name more. */
   async #lookLive(key: Key, first: Look): Promise<Look | undefined> {
-    const { api, caches } = this.#options;
+    const { api, caches, nodes: { rights } = { rights: { leases: false, nodes: false } } } = this.#options;
     const { namespace, name } = first.snapshot.singleton;
     const names = objectNames(name);
     const read = {
@@ -182,23 +188,27 @@ export class Reconciler {
       lease: () => readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
       service: () => readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
       pod: (pod: string) => readLive(api, POD, caches.pods, { namespace, name: pod }),
+      node: (node: string) => readNode(node, { api, caches, rights }),
     };
     const done = new Set<string>();
     let hasReadAll = false;
     let look: Look | undefined = first;
     while (look !== undefined) {
       const { objects, pods, everything } = restsOn(look);
+      const nodes = this.#options.nodes === undefined ? [] : nodesRestedOn(look);
       if (!hasReadAll && objects.length > 0 && (everything || !this.#sure.has(key))) {
         hasReadAll = true;
         for (const what of await this.#readAll(key, look)) done.add(what);
         look = this.#look(key);
         continue;
       }
-      const missing = [...objects, ...pods.map((pod) => `pod ${pod}`)].filter((what) => !done.has(what));
+      const named = [...pods.map((pod) => `pod ${pod}`), ...nodes.map((node) => `node ${node}`)];
+      const missing = [...objects, ...named].filter((what) => !done.has(what));
       if (missing.length === 0) return look;
       await Promise.all([
         ...objects.filter((object) => !done.has(object)).map((object) => read[object]()),
         ...pods.filter((pod) => !done.has(`pod ${pod}`)).map((pod) => read.pod(pod)),
+        ...nodes.filter((node) => !done.has(`node ${node}`)).map((node) => read.node(node)),
       ]);
       for (const what of missing) done.add(what);
       look = this.#look(key);
@@ -271,6 +281,19 @@ function restsOn({ snapshot, plan: { actions } }: Look): Rests {
   const grant = actions.find(isGrant);
   const pods = grant === undefined ? [lease?.move?.from, readableName(lease?.holder)] : [grant.from, grant.to.pod];
   return { objects: ['singleton', 'lease'], pods: known(new Set(pods)), everything: false };
+}
+
+/**
+ * Nodes in trouble, when somebody is given up or chosen: the watch of their beats may be silent, not they. And with policy
+ * Wait the node of the active: Kubernetes says of the pods of a lost node that they are not Ready, and the watch of pods
+ * may tell that before the watch of nodes tells why.
+ */
+function nodesRestedOn({ snapshot, plan: { actions } }: Look): string[] {
+  const { nodeLoss, singleton } = snapshot;
+  const gives = actions.some(({ kind }) => kind === 'grantLease' || kind === 'createPod' || kind === 'deletePod');
+  if (!gives) return [];
+  const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);
+  return known(new Set([...Object.keys(nodeLoss.nodes), waits ? activesNode(snapshot) : undefined]));
 }
 
 const known = (pods: ReadonlySet<string | undefined>): string[] => [...pods].filter((pod) => pod !== undefined);

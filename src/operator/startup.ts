@@ -7,6 +7,7 @@ import {
   SERVICE,
   SINGLETON_SERVICE,
 } from '../adapters/kubernetes/resources.ts';
+import { NODE_LEASE_NAMESPACE } from '../api/names.ts';
 import { ApiError, TransportError, isNotFound } from '../adapters/ports.ts';
 import type { Clock, KubernetesApi, Logger, ResourceType } from '../adapters/ports.ts';
 
@@ -32,6 +33,8 @@ export interface Cluster {
   readonly endpointSlices: ResourceType;
   /** A role bound to one namespace can't read nodes; then zones, preferred labels and `no-failover` on nodes are not known. */
   readonly mayReadNodes: boolean;
+  /** Otherwise a lost node is known when Kubernetes says so of its Node object, 40 s later than the node was heard of last. */
+  readonly mayReadNodeLeases: boolean;
 }
 
 /**
@@ -66,7 +69,11 @@ async function examine({ api, logger, namespace }: StartupOptions): Promise<Clus
   for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, endpointSlices]) {
     await mayList(api, type, namespace, logger);
   }
-  return { endpointSlices, mayReadNodes: await mayReadNodes(api, namespace, logger) };
+  return {
+    endpointSlices,
+    mayReadNodes: await mayReadNodes(api, namespace, logger),
+    mayReadNodeLeases: await mayReadNodeLeases(api, logger),
+  };
 }
 
 async function mayReadNodes(api: KubernetesApi, namespace: string | undefined, logger: Logger): Promise<boolean> {
@@ -78,6 +85,20 @@ async function mayReadNodes(api: KubernetesApi, namespace: string | undefined, l
     logger.warn('no right to list nodes: zones, labels (election.preferences) and no-failover on nodes are not known', {
       why: error.message,
     });
+    return false;
+  }
+}
+
+async function mayReadNodeLeases(api: KubernetesApi, logger: Logger): Promise<boolean> {
+  try {
+    await api.list(LEASE, { namespace: NODE_LEASE_NAMESPACE, limit: 1 });
+    return true;
+  } catch (error) {
+    if (!(error instanceof ApiError) || (error.status !== 403 && error.status !== 404)) throw error;
+    logger.warn(
+      `no right to list leases in ${NODE_LEASE_NAMESPACE}: a lost node (failover.nodeLoss) is known only when Kubernetes says so`,
+      { why: error.message },
+    );
     return false;
   }
 }

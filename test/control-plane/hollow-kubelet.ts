@@ -168,7 +168,7 @@ export class HollowKubelet {
   async #register(node: HollowNode): Promise<void> {
     const object = nodeObject(node, Date.now());
     const [, { metadata }] = await this.#attempt(node, () => this.#createOrGet('/api/v1/nodes', node.name, object));
-    const lease = nodeLease(node.name, metadata.uid, Date.now());
+    const lease = nodeLease(node.name, metadata.uid, this.#options.leaseRenewMs, Date.now());
     await this.#attempt(node, () => this.#createOrGet(LEASES, node.name, lease));
     // The API server gives every new node the taint "not-ready", which a controller would take away in its own time.
     await this.#attempt(node, () => this.#api.patch(nodePath(node.name), { spec: { taints: null } }));

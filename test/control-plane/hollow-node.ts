@@ -17,7 +17,8 @@ export interface NodeObject extends ApiObject {
   status?: { conditions?: { type: string; status: string }[] };
 }
 
-const LEASE_DURATION_SECONDS = 40;
+/** A kubelet renews its lease four times in it. */
+const RENEWALS_IN_A_LEASE = 4;
 
 export const isNodeReady = (node: NodeObject): boolean =>
   node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
@@ -79,11 +80,15 @@ export function nodeObject(node: HollowNode, nowMs: number): object {
 const microTime = (wallMs: number): string => new Date(wallMs).toISOString().replace('Z', '000Z');
 
 /** Owned by the node, so that it goes with it. */
-export const nodeLease = (name: string, uid: string, nowMs: number): object => ({
+export const nodeLease = (name: string, uid: string, renewMs: number, nowMs: number): object => ({
   apiVersion: 'coordination.k8s.io/v1',
   kind: 'Lease',
   metadata: { name, ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid }] },
-  spec: { holderIdentity: name, leaseDurationSeconds: LEASE_DURATION_SECONDS, renewTime: microTime(nowMs) },
+  spec: {
+    holderIdentity: name,
+    leaseDurationSeconds: Math.max(1, Math.round((renewMs * RENEWALS_IN_A_LEASE) / 1_000)),
+    renewTime: microTime(nowMs),
+  },
 });
 
 export const leaseRenewal = (nowMs: number): object => ({ spec: { renewTime: microTime(nowMs) } });

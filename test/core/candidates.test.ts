@@ -42,7 +42,7 @@ const TO_1: Move = {
 const R1 = '2 3 0 1';
 
 const verdict = (pod: PodBuilder) =>
-  eligibility(pod.build(), aSnapshot().with(pod).node('marked', { noFailover: true }).build());
+  eligibility(pod.build(), aSnapshot().with(pod).node('marked', { noFailover: true }).build(), NOW);
 
 describe('eligibility', () => {
   it.each<[string, PodBuilder, string]>([
@@ -69,7 +69,7 @@ describe('eligibility', () => {
 
   it('does not need a spec', () => {
     const snapshot = aSnapshot().neverAccepted().with(aPod().slot(7)).build();
-    expect(snapshot.members.map((member) => eligibility(member, snapshot).eligible)).toEqual([true]);
+    expect(snapshot.members.map((member) => eligibility(member, snapshot, NOW).eligible)).toEqual([true]);
   });
 });
 

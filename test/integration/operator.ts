@@ -15,6 +15,8 @@ export interface TestOperatorOptions {
   readonly kubeconfigPath: string;
   /** Test files share a control plane: each has an operator of its own, which must leave the others' objects alone. */
   readonly namespace: string;
+  /** `--node-loss-brake`, 0 to 1. */
+  readonly nodeLossBrake?: number;
   /** Elected by a Lease of this name in that namespace. Default: it leads from the start, and writes no Lease for that. */
   readonly leaderLease?: string;
 }
@@ -39,7 +41,7 @@ let started = 0;
 
 /** Resolves when its caches are whole. */
 export async function startOperator(options: TestOperatorOptions): Promise<TestOperator> {
-  const { kubeconfigPath, namespace, leaderLease } = options;
+  const { kubeconfigPath, namespace, leaderLease, nodeLossBrake = 0.55 } = options;
   const log: LogLine[] = [];
   const write = (line: string) => void log.push(JSON.parse(line) as LogLine);
   const logger = createLogger({ level: 'debug', format: 'json', write });
@@ -59,7 +61,7 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
   const cluster = await waitForCluster({ api, clock, logger, signal, namespace });
   if (cluster === undefined) throw new Error('the start was not aborted');
   const common = { ...cluster, api, clock, logger, metrics, namespace };
-  const operator = new Operator({ ...common, random: Math.random, concurrency: 16 });
+  const operator = new Operator({ ...common, random: Math.random, concurrency: 16, nodeLossBrake });
   parts.operator = operator;
   operator.start();
   if (leaderLease === undefined) operator.lead();

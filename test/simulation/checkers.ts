@@ -5,7 +5,7 @@
  * and selector it is remembered what an operator wrote last, and what somebody else made of it does not count here; that
  * it is put right again is asked for at the end of a run (see settled.ts).
  */
-import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
 import {
   ANNOTATION,
@@ -28,6 +28,8 @@ import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
 import type { Sent } from './faulty-wire.ts';
 import { LEADER_LEASE, NAMESPACE } from './manifest.ts';
+import { NodeLossChecker } from './node-loss-checker.ts';
+import type { Nodes } from './nodes.ts';
 import type { Replica } from './replica.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -44,6 +46,7 @@ export interface Violation {
     | 'routing'
     | 'cas'
     | 'slots'
+    | 'node loss'
     | 'foreign'
     | 'assertion'
     | 'error';
@@ -59,6 +62,7 @@ export interface Author {
 export interface CheckersOptions {
   readonly engine: Engine;
   readonly cluster: Cluster;
+  readonly nodes: Nodes;
   readonly replicas: readonly Replica[];
   readonly onViolation: (violation: Violation) => void;
 }
@@ -96,6 +100,7 @@ const LOOKED_WITHIN_MS = 45_000;
 
 export class Checkers {
   readonly #options: CheckersOptions;
+  readonly #nodeLoss: NodeLossChecker;
   readonly #authored = new Map<string, Authored>();
   readonly #selectors = new Map<string, string>();
   readonly #watched = new Map<string, Watched>();
@@ -108,6 +113,7 @@ export class Checkers {
 
   constructor(options: CheckersOptions) {
     this.#options = options;
+    this.#nodeLoss = new NodeLossChecker(options.cluster, options.nodes);
   }
 
   onArrival(request: WireRequest, { begunAtMs, epoch }: Sent): void {
@@ -125,10 +131,14 @@ export class Checkers {
     this.#judgePrecondition(write, author);
     switch (write.type) {
       case SINGLETON_SERVICE:
+        this.#nodeLoss.onSingleton(write, this.#options.engine.nowMs);
         return this.#onSingleton(write, author);
+      case NODE:
+        return this.#nodeLoss.onNode(write, this.#options.engine.nowMs);
       case LEASE:
         return author && this.#onLease(write, author, begunAtMs);
       case POD:
+        this.#nodeLoss.onPod(write);
         return this.#onPod(write, author);
       case SERVICE:
         return this.#onService(write, author);
@@ -192,8 +202,13 @@ export class Checkers {
     if (isNew && term > 0 && term <= watched.highest)
       this.#broken('I1', `${author.name} wrote term ${term} for ${holder}, and ${watched.highest} was given already`);
     if (isRestoration(old, lease)) this.#judgeRestored(lease, singleton, author, begunAtMs);
-    else if (old !== undefined && isGrantOf(old, lease))
+    else if (old !== undefined && isGrantOf(old, lease)) {
       this.#judgePause(singleton, watched, { author, begunAtMs, term });
+      const { nowMs } = this.#options.engine;
+      const askedAtMs = this.#lookedAtMs(author, SINGLETON_SERVICE, begunAtMs);
+      const early = this.#nodeLoss.judge({ old, lease, singleton, begunAtMs, askedAtMs, nowMs });
+      if (early !== undefined) this.#broken('node loss', `${early}, by ${author.name}`);
+    }
     if (holder === '') return;
     const { grants, violations } = recordTerm(watched.grants, { holder, term });
     for (const { message } of violations) this.#broken('I1', message);

@@ -48,6 +48,8 @@ export class Kubelets {
   readonly #times: KubeletTimes;
   readonly #inside = new Map<string, Inside>();
   readonly #lostNodes = new Set<string>();
+  /** How often each node was lost. */
+  readonly #losses = new Map<string, number>();
 
   constructor(ground: Ground, times: KubeletTimes) {
     this.#ground = ground;
@@ -107,8 +109,14 @@ export class Kubelets {
     this.#report(pod, inside);
   }
 
-  loseNode(name: string): void {
+  /** The returned function ends this loss, if it still is the one. */
+  loseNode(name: string): () => void {
+    const loss = (this.#losses.get(name) ?? 0) + 1;
+    this.#losses.set(name, loss);
     this.#lostNodes.add(name);
+    return () => {
+      if (this.#losses.get(name) === loss) this.recoverNode(name);
+    };
   }
 
   recoverNode(name: string): void {
@@ -166,10 +174,14 @@ export class Kubelets {
   #schedule(pod: Pod): void {
     if (pod.metadata.deletionTimestamp !== undefined) return;
     const { cluster, chance, engine } = this.#ground;
-    const open = cluster
-      .list<Node>(NODE)
-      .filter(({ metadata, spec }) => spec?.unschedulable !== true && !this.#lostNodes.has(metadata.name));
-    const node = chance.pick(open);
+    const open = cluster.list<Node>(NODE).filter(({ spec, status }) => {
+      const isReady = status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True');
+      // One that is silent, and not for long, is as good as any to a scheduler.
+      return spec?.unschedulable !== true && isReady === true && (spec?.taints ?? []).length === 0;
+    });
+    const wished = open.filter(({ metadata }) => !unwanted(pod).includes(metadata.name));
+    // A wish is weighed against others.
+    const node = chance.pick(wished.length > 0 && chance.happens(0.7) ? wished : open);
     if (node === undefined) {
       engine.after(1_000, () => this.#syncSoon(pod));
       return;
@@ -221,6 +233,21 @@ const newInside = (uid: string): Inside => ({
   stopping: 'no',
   isSyncDue: false,
 });
+
+/** Nodes that the pod would rather not be on. */
+function unwanted(pod: Pod): string[] {
+  const { affinity } = (pod.spec ?? {}) as { affinity?: { nodeAffinity?: NodeAffinity } };
+  const wishes = affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+  return wishes
+    .flatMap(({ preference }) => preference.matchExpressions ?? [])
+    .flatMap(({ operator, values }) => (operator === 'NotIn' ? (values ?? []) : []));
+}
+
+interface NodeAffinity {
+  readonly preferredDuringSchedulingIgnoredDuringExecution?: readonly {
+    readonly preference: { readonly matchExpressions?: readonly { operator: string; values?: string[] }[] };
+  }[];
+}
 
 const isRunning = ({ phase, isUp, stopping, exitCode }: Inside): boolean =>
   phase === 'Running' && isUp && stopping === 'no' && exitCode === undefined;

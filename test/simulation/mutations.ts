@@ -31,6 +31,8 @@ const LEADERSHIP = 'core/leadership.ts';
 const MEMBERSHIP = 'core/membership.ts';
 const REFLECTOR = 'adapters/kubernetes/reflector.ts';
 const STORE = 'adapters/kubernetes/store.ts';
+const NODE_LOSS = 'core/node-loss.ts';
+const BEATS = 'operator/node-beats.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -328,5 +330,54 @@ export const MUTATIONS: readonly Mutation[] = [
     file: STORE,
     find: "if (type === 'DELETED') this.#applyDeleted(object);",
     replace: "if (type === 'DELETED') this.#toldUpTo = resourceVersion;",
+  },
+  {
+    name: 'impatient-with-nodes',
+    what: 'a node counts as lost in half the time',
+    file: NODE_LOSS,
+    find: 'silentSinceMs + failover.nodeLoss.afterMs;',
+    replace: 'silentSinceMs + failover.nodeLoss.afterMs / 2;',
+  },
+  {
+    name: 'promote-without-proof',
+    what: 'policy Wait is PromoteAfter',
+    file: NODE_LOSS,
+    find: "  if (policy === 'Wait')\n",
+    replace: "  if (policy === 'Wait' && false)\n",
+  },
+  {
+    name: 'no-brake',
+    what: 'many nodes that go dark at once are all lost',
+    file: BEATS,
+    find: 'const isBraked = names.length >= MANY && names.length > brake * all;',
+    replace: 'const isBraked = names.length > 2 * brake * all;',
+  },
+  {
+    name: 'believe-a-silent-watch',
+    what: 'what is said of a node is not read live before it counts as lost',
+    file: RECONCILE,
+    find: 'const nodes = this.#options.nodes === undefined ? [] : nodesRestedOn(look);',
+    replace: 'const nodes = nodesRestedOn(look).slice(0, 0);',
+  },
+  {
+    name: 'unready-on-a-lost-node-is-a-hang',
+    what: 'policy Wait is forgotten when the pod is told to be not Ready before its node is told to be lost',
+    file: RECONCILE,
+    find: "const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);",
+    replace: 'const waits = false as boolean;',
+  },
+  {
+    name: 'silence-of-everybody',
+    what: 'time in which nobody at all was heard counts against each node',
+    file: BEATS,
+    find: '    if (this.#isBlind) this.#beginAnew();\n',
+    replace: '',
+  },
+  {
+    name: 'stay-on-a-lost-node',
+    what: 'a member on a lost node keeps its slot for ever',
+    file: MEMBERSHIP,
+    find: 'const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));',
+    replace: 'const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now) && false));',
   },
 ];

@@ -1,7 +1,15 @@
 /** Everything that goes wrong, and everybody who interferes: each kind of fault with its weight, one after another by chance. */
 import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
+import {
+  LABEL,
+  NO_FAILOVER,
+  OUT_OF_SERVICE,
+  ROLE,
+  headlessServiceName,
+  leaseName,
+  serviceName,
+} from '../../src/api/names.ts';
 import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
@@ -296,26 +304,47 @@ const loseNode: Fault = ({ cluster, kubelets, engine, chance }) => {
   const node = chance.pick(cluster.list<Node>(NODE));
   if (node === undefined || kubelets.lostNodes.size > 0) return undefined;
   const { name } = node.metadata;
-  kubelets.loseNode(name);
-  const forMs = chance.logBetween(1_000, 60_000);
-  const isNoticed = chance.happens(0.7);
-  if (isNoticed) engine.after(chance.logBetween(100, 5_000), () => nodeLost(cluster, kubelets, name));
-  engine.after(forMs, () => kubelets.recoverNode(name));
+  const forMs = chance.logBetween(1_000, 150_000);
+  engine.after(forMs, kubelets.loseNode(name));
   return `${name} is gone for ${seconds(forMs)}`;
 };
 
-/** What the node controller does: its pods count as not Ready, and are asked to go. */
-function nodeLost(cluster: Cluster, kubelets: Kubelets, node: string): void {
-  if (!kubelets.lostNodes.has(node)) return;
-  for (const pod of cluster.list<Pod>(POD).filter(({ spec }) => spec?.nodeName === node)) {
-    const conditions = (pod.status?.conditions ?? []).map((condition) =>
-      condition.type === 'Ready' ? { ...condition, status: 'False' } : condition,
-    );
-    cluster.patch('node-controller', POD, pod, { status: { conditions } }, 'status');
-    const marked = cluster.get(POD, pod.metadata.name, NAMESPACE);
-    if (marked !== undefined) cluster.delete('node-controller', POD, marked);
+/** Of a switch, or of the way to the API server. */
+const loseNodes: Fault = ({ cluster, kubelets, engine, chance }) => {
+  const nodes = cluster.list<Node>(NODE).filter(({ metadata }) => !kubelets.lostNodes.has(metadata.name));
+  const names = nodes.map(({ metadata }) => metadata.name).filter(() => chance.happens(0.8));
+  const forMs = chance.logBetween(5_000, 100_000);
+  for (const name of names) engine.after(forMs, kubelets.loseNode(name));
+  return `${names.join(' and ')} are gone for ${seconds(forMs)}`;
+};
+
+/** Somebody vouches for a lost node. (It may be wrong: that is theirs to answer for.) */
+const attestNode: Fault = ({ cluster, kubelets, engine, chance }) => {
+  const name = chance.pick([...kubelets.lostNodes]);
+  const node = name === undefined ? undefined : cluster.get<Node>(NODE, name);
+  if (name === undefined || node === undefined) return undefined;
+  if (chance.happens(0.4)) {
+    cluster.delete(USER, NODE, node);
+    return `somebody deletes the Node object of ${name}`;
   }
-}
+  const taints = [{ key: OUT_OF_SERVICE, effect: 'NoExecute' }];
+  cluster.patch(USER, NODE, node, { spec: { taints } });
+  engine.after(chance.logBetween(5_000, 60_000), () => {
+    const now = cluster.get(NODE, name);
+    if (now !== undefined) cluster.patch(USER, NODE, now, { spec: { taints: null } });
+  });
+  return `somebody says that ${name} is out of service`;
+};
+
+const changeNodeLoss: Fault = (targets) =>
+  editSpec(({ chance }) => {
+    const policy = chance.pick(['Wait', 'PromoteAfter']);
+    const afterSeconds = chance.pick([5, 30, 60]);
+    return {
+      what: `somebody wants nodeLoss ${policy} after ${afterSeconds} s`,
+      spec: { failover: { nodeLoss: { policy, afterSeconds } } },
+    };
+  })(targets);
 
 const labelNode: Fault = ({ cluster, chance }) => {
   const node = chance.pick(cluster.list<Node>(NODE));
@@ -510,7 +539,10 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [3, 'forceDeletePod', forceDeletePod],
   [3, 'evictPod', evictPod],
   [2, 'finishPod', finishPod],
-  [2, 'loseNode', loseNode],
+  [3, 'loseNode', loseNode],
+  [1, 'loseNodes', loseNodes],
+  [1.5, 'attestNode', attestNode],
+  [1, 'changeNodeLoss', changeNodeLoss],
   [1, 'labelNode', labelNode],
   [4, 'editLabel', editLabel],
   [2, 'deleteLease', deleteLease],

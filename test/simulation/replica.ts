@@ -183,6 +183,7 @@ const noMetrics: Metrics = {
   reconcileDuration: { observe: nothing },
   invariantViolations: { inc: nothing },
   apiRequests: { inc: nothing },
+  nodes: nothing,
   seen: nothing,
   gone: nothing,
   moved: nothing,

@@ -4,8 +4,9 @@
  * move would hide that such a thing is not done.
  */
 import { LEASE, POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import { KIND, LABEL, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
+import { controllerOf } from '../../src/operator/views.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { EDITS } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
@@ -13,6 +14,8 @@ import type { World } from './world.ts';
 
 const WITHIN_MS = 60_000;
 const FOR_GOOD_MS = 3_600_000;
+/** 30 s by the policy, and a minute of backoff for a replacement that was brought to the same node. */
+const GIVEN_UP_WITHIN_MS = 110_000;
 
 type Trial = (world: World, targets: Targets) => Promise<void>;
 
@@ -64,7 +67,32 @@ const failure: Trial = async (world, { chance, cluster, kubelets, replicas }) =>
   await world.settle(WITHIN_MS);
 };
 
-const TRIALS: readonly Trial[] = [harmless, edit, edit, failure];
+/** A machine dies: its members are replaced elsewhere, the active first of all, though their pods can't be gone. */
+const nodeLoss: Trial = async (world, { chance, cluster, kubelets }) => {
+  const pods = () =>
+    cluster
+      .list<Pod>(POD)
+      .filter((pod) => controllerOf(pod)?.kind === KIND && pod.metadata.labels?.[LABEL.name] !== undefined);
+  const node = chance.pick(pods())?.spec?.nodeName;
+  const wanted = pods().length;
+  if (node === undefined) return;
+  world.trace.note('trial', `${node} dies`);
+  kubelets.loseNode(node);
+  await world.run(GIVEN_UP_WITHIN_MS);
+  const elsewhere = pods().filter(
+    ({ spec, metadata }) => spec?.nodeName !== node && metadata.deletionTimestamp === undefined,
+  );
+  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+  const isMoved = elsewhere.some(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  if (!isMoved) world.violated({ checker: 'node loss', message: `${node} is lost, and the active is still on it` });
+  if (elsewhere.length !== wanted)
+    world.violated({ checker: 'node loss', message: `${elsewhere.length} of ${wanted} members are not on ${node}` });
+  kubelets.recoverNode(node);
+  await world.run(12_000);
+  await world.settle(WITHIN_MS);
+};
+
+const TRIALS: readonly Trial[] = [harmless, edit, edit, failure, nodeLoss];
 
 export async function tryOut(world: World, targets: Targets, count: number): Promise<void> {
   for (let tried = 0; tried < count && !world.engine.isStopped; tried += 1)

@@ -1,8 +1,8 @@
 /** A cluster with replicas of the operator in it, and everybody else who lives there; nothing goes wrong in it by itself. */
 import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { LogFields } from '../../src/adapters/ports.ts';
-import { NO_FAILOVER } from '../../src/api/names.ts';
-import type { KubeObject } from '../../src/api/objects.ts';
+import { NODE_LEASE_NAMESPACE, NO_FAILOVER } from '../../src/api/names.ts';
+import type { KubeObject, Node } from '../../src/api/objects.ts';
 import { SimulatedApiServer } from './api-server/server.ts';
 import { Checkers } from './checkers.ts';
 import type { Violation } from './checkers.ts';
@@ -14,6 +14,7 @@ import { NO_FAULTS } from './faulty-wire.ts';
 import type { Network, WireFaults } from './faulty-wire.ts';
 import { Kubelets } from './kubelets.ts';
 import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+import { Nodes } from './nodes.ts';
 import { wallMsAt } from './process.ts';
 import { Chance } from './random.ts';
 import { Replica } from './replica.ts';
@@ -45,6 +46,7 @@ export class World {
   readonly network: Network;
   readonly replicas: readonly Replica[];
   readonly kubelets: Kubelets;
+  readonly nodes: Nodes;
   readonly #options: WorldOptions;
   readonly #controllers: Controllers;
   readonly #checkers: Checkers;
@@ -66,10 +68,17 @@ export class World {
     this.replicas = Array.from({ length: replicas }, (_, index) => this.#replica(index));
     const ground = { engine, cluster: this.cluster, trace: this.trace, chance: new Chance(seed, 'kubelets') };
     this.kubelets = new Kubelets(ground, kubeletTimes(new Chance(seed, 'kubelet times')));
+    this.nodes = new Nodes({
+      ...ground,
+      chance: new Chance(seed, 'nodes'),
+      kubelets: this.kubelets,
+      isServerDown: () => this.network.isServerDown,
+    });
     this.#controllers = new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') });
     this.#checkers = new Checkers({
       engine,
       cluster: this.cluster,
+      nodes: this.nodes,
       replicas: this.replicas,
       onViolation: (violation) => this.violated(violation),
     });
@@ -82,10 +91,7 @@ export class World {
 
   /** Nodes and operators; the singleton is the user's. */
   begin(): void {
-    for (const name of NODES) {
-      const labels = { 'topology.kubernetes.io/zone': name.replace('node', 'zone') };
-      this.cluster.create('admin', NODE, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } });
-    }
+    this.nodes.begin(NODES);
     for (const replica of this.replicas) replica.start();
     this.#housekeep();
   }
@@ -108,7 +114,9 @@ export class World {
         if (object.metadata.labels?.[NO_FAILOVER] !== undefined)
           this.cluster.patch('user', type, object, { metadata: { labels: { [NO_FAILOVER]: null } } });
     }
-    const spec = { ...manifest().spec, paused: false, election: null };
+    for (const node of this.cluster.list<Node>(NODE))
+      if (node.spec?.taints !== undefined) this.cluster.patch('user', NODE, node, { spec: { taints: null } });
+    const spec = { ...manifest().spec, paused: false, election: null, failover: null };
     const singleton = this.cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
     if (singleton === undefined) this.cluster.create('user', SINGLETON_SERVICE, manifest());
     else this.cluster.patch('user', SINGLETON_SERVICE, singleton, { spec });
@@ -209,7 +217,8 @@ export class World {
     const object = after ?? before;
     if (object === undefined || type.plural === 'events') return;
     const { name, namespace } = object.metadata;
-    if (namespace === LEADER_LEASE.namespace) return;
+    // Beats are many, and nobody's business here.
+    if (namespace === LEADER_LEASE.namespace || namespace === NODE_LEASE_NAMESPACE) return;
     const isOperators = user.startsWith('operator-');
     this.trace.note(user, `${verb} ${type.plural} ${name} ${after === undefined ? 'gone' : `-> ${summary(after)}`}`);
     this.#checkers.onWrite(write);
