@@ -59,7 +59,10 @@ const noCandidate: Check = ({ need, candidates }) =>
   candidates.length === 0
     ? {
         name: 'NoCandidate',
-        message: `${need.message}; no other member can take over: the first that becomes Ready will`,
+        message:
+          need.reason === 'NodeDraining'
+            ? `${need.message}; no member on another node can take over, so the drain has to wait: the first that becomes Ready will`
+            : `${need.message}; no other member can take over: the first that becomes Ready will`,
       }
     : undefined;
 

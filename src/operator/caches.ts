@@ -3,11 +3,11 @@ import { Store, dropManagedFields } from '../adapters/kubernetes/store.ts';
 import type { Logger } from '../adapters/ports.ts';
 import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
 import { present } from '../api/present.ts';
-import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, Service } from '../api/objects.ts';
+import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
 import type { SingletonService } from '../api/types.ts';
 import { sameJson } from '../core/hash.ts';
 import { memoized } from '../core/memo.ts';
-import { controllerOf } from './views.ts';
+import { controllerOf, shutdownCondition } from './views.ts';
 
 /** What a write or a live read needs of a cache. */
 export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'mark' | 'acceptWrite' | 'acceptRead' | 'forget'>;
@@ -19,6 +19,7 @@ export interface Caches {
   readonly leases: Store<Lease>;
   readonly nodes: Store<Node>;
   readonly slices: Store<EndpointSlice, 'singleton'>;
+  readonly budgets: Store<PodDisruptionBudget>;
 }
 
 /** Empty caches that keep only what is read. `keysOfOwned` files pods and slices under their singletons. */
@@ -40,6 +41,7 @@ export function createCaches(logger: Logger): Caches {
       project: keepSlice,
       indices: { singleton: keysOfOwned },
     }),
+    budgets: new Store({ name: 'poddisruptionbudgets', logger, project: keepBudget }),
   };
 }
 
@@ -76,9 +78,22 @@ function keepPod(pod: Pod): Pod {
   };
 }
 
-const keepNode = (node: Node): Node => ({
-  metadata: keepMeta(node),
-  spec: present({ unschedulable: node.spec?.unschedulable, taints: node.spec?.taints }),
+/** Its conditions change with every beat of its kubelet's heart; one of them tells something, and only at its end. */
+function keepNode(node: Node): Node {
+  const shutdown = shutdownCondition(node);
+  return {
+    metadata: keepMeta(node),
+    spec: present({ unschedulable: node.spec?.unschedulable, taints: node.spec?.taints }),
+    ...(shutdown !== undefined && {
+      status: { conditions: [{ type: shutdown.type, status: shutdown.status, message: shutdown.message ?? '' }] },
+    }),
+  };
+}
+
+/** Its status, which a controller writes with every move, says nothing that a decision asks. */
+const keepBudget = ({ metadata, spec }: PodDisruptionBudget): PodDisruptionBudget => ({
+  metadata: keepMeta({ metadata }),
+  ...(spec !== undefined && { spec }),
 });
 
 const keepSlice = (slice: EndpointSlice): EndpointSlice => ({
