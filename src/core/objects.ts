@@ -1,5 +1,14 @@
 /** The objects a singleton owns, as they should be. Pure builders: the same input gives the same object. */
-import { API_VERSION, KIND, LABEL, ROLE, headlessServiceName, budgetName, leaseName, serviceName } from '../api/names.ts';
+import {
+  API_VERSION,
+  KIND,
+  LABEL,
+  ROLE,
+  headlessServiceName,
+  budgetName,
+  leaseName,
+  serviceName,
+} from '../api/names.ts';
 import type { OwnerReference, ServicePort } from '../api/objects.ts';
 import { servicePorts } from '../api/spec.ts';
 import type { Spec } from '../api/spec.ts';

@@ -3,7 +3,16 @@ import { Store, dropManagedFields } from '../adapters/kubernetes/store.ts';
 import type { Logger } from '../adapters/ports.ts';
 import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
 import { present } from '../api/present.ts';
-import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
+import type {
+  EndpointSlice,
+  KubeObject,
+  Lease,
+  Node,
+  ObjectMeta,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../api/objects.ts';
 import type { SingletonService } from '../api/types.ts';
 import { sameJson } from '../core/hash.ts';
 import { memoized } from '../core/memo.ts';

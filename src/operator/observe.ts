@@ -11,7 +11,16 @@ import type { NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import type { Recollection } from './memory.ts';
-import { budgetView, controllerOf, leaseView, memberView, nodeView, readyUids, serviceView, strangerView } from './views.ts';
+import {
+  budgetView,
+  controllerOf,
+  leaseView,
+  memberView,
+  nodeView,
+  readyUids,
+  serviceView,
+  strangerView,
+} from './views.ts';
 
 export interface Observation {
   readonly snapshot: Snapshot;

@@ -143,8 +143,7 @@ export class Reconciler {
 
   async #settled(snapshot: Snapshot, plan: Plan): Promise<Next> {
     const isInTheWay =
-      plan.holds.some((hold) => hold.name === 'LeaseTaken' || hold.name === 'ServiceTaken') ||
-      isBudgetTaken(snapshot);
+      plan.holds.some((hold) => hold.name === 'LeaseTaken' || hold.name === 'ServiceTaken') || isBudgetTaken(snapshot);
     if (!isInTheWay) return { kind: 'settled', recheckAtMs: plan.recheckAtMs };
     if (await this.#isForeignGone(snapshot)) return { kind: 'again' };
     const recheckAtMs = this.#options.clock.monotonicMs() + FOREIGN_RECHECK_MS;

@@ -1,6 +1,15 @@
 /** From objects as the API server sends them to the views that decisions are made of. */
 import { ANNOTATION, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
-import type { Condition, EndpointSlice, KubeObject, Lease, Node, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
+import type {
+  Condition,
+  EndpointSlice,
+  KubeObject,
+  Lease,
+  Node,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../api/objects.ts';
 import { fromIso } from '../api/time.ts';
 import { isTerm, parseTerm } from '../core/lease.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';

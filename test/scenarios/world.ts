@@ -2,7 +2,7 @@
  * A small world for scripts: one singleton in a cluster whose parts (kubelets, users, the operator) do what the script
  * says. What the API server makes of an action is `apply`; the clock stands still until the script lets it tick.
  */
-import { holderIdentity } from '../../src/api/names.ts';
+import { ROLE, holderIdentity } from '../../src/api/names.ts';
 import { decide } from '../../src/core/decide.ts';
 import type { Violation } from '../../src/core/invariants.ts';
 import { recordGrant, selectedPods, violationsBetween, violationsIn, violationsOf } from '../../src/core/invariants.ts';
@@ -143,6 +143,13 @@ export class World {
 
   remove(member: Member): void {
     this.edit({ members: this.snapshot.members.filter(({ uid }) => uid !== member.uid) });
+  }
+
+  evict(member: Member): void {
+    const { budget } = this.snapshot;
+    const isProtected = budget?.ours === true && Number(budget.spec.minAvailable) > 0 && member.role === ROLE.active;
+    if (isProtected && member.ready) this.lines.push(`the eviction of ${this.#short(member.pod)} is refused`);
+    else this.change(member, { terminating: true, evicting: true });
   }
 
   changeNode(name: string, fields: Partial<NodeView>): void {

@@ -2,7 +2,7 @@
 import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { LogFields } from '../../src/adapters/ports.ts';
 import { NO_FAILOVER } from '../../src/api/names.ts';
-import type { KubeObject } from '../../src/api/objects.ts';
+import type { KubeObject, Node } from '../../src/api/objects.ts';
 import { SimulatedApiServer } from './api-server/server.ts';
 import { Checkers } from './checkers.ts';
 import type { Violation } from './checkers.ts';
@@ -108,15 +108,18 @@ export class World {
         if (object.metadata.labels?.[NO_FAILOVER] !== undefined)
           this.cluster.patch('user', type, object, { metadata: { labels: { [NO_FAILOVER]: null } } });
     }
-    const spec = { ...manifest().spec, paused: false, election: null };
+    for (const node of this.cluster.list<Node>(NODE))
+      if (node.spec?.unschedulable === true) this.cluster.patch('user', NODE, node, { spec: { unschedulable: null } });
+    const spec = { ...manifest().spec, paused: false, election: null, disruptionBudget: true };
     const singleton = this.cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
     if (singleton === undefined) this.cluster.create('user', SINGLETON_SERVICE, manifest());
     else this.cluster.patch('user', SINGLETON_SERVICE, singleton, { spec });
   }
 
   get verdict(): Verdict {
-    const { cluster, replicas, unwell } = this;
-    return settledOn({ cluster, replicas, unwell, endpointSlices: this.server.endpointSlices });
+    const { cluster, replicas, unwell, server } = this;
+    const { endpointSlices, disruptionBudgets } = server;
+    return settledOn({ cluster, replicas, unwell, endpointSlices, disruptionBudgets });
   }
 
   run(forMs: number): Promise<void> {
@@ -169,7 +172,8 @@ export class World {
   }
 
   state(): KubeObject[] {
-    const types = [SINGLETON_SERVICE, LEASE, SERVICE, POD, this.server.endpointSlices];
+    const { endpointSlices, disruptionBudgets } = this.server;
+    const types = [SINGLETON_SERVICE, LEASE, SERVICE, POD, NODE, endpointSlices, disruptionBudgets];
     return types.flatMap((type) => [...this.server.objects(type)]);
   }
 

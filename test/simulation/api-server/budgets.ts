@@ -24,7 +24,9 @@ export function budgetKind(type: ResourceType): Kind {
     hasStatus: true,
     countsGenerations: true,
     complete: (next, before) => {
-      const fields = Object.entries(next.spec ?? {}).filter(([field, value]) => known.includes(field) && value !== null);
+      const fields = Object.entries(next.spec ?? {}).filter(
+        ([field, value]) => known.includes(field) && value !== null,
+      );
       const spec = Object.freeze(Object.fromEntries(fields));
       return withFields(next, { spec, ...(before === undefined && { status: NO_STATUS }) });
     },
@@ -98,8 +100,8 @@ export const spent = ({ status }: Stored, pod: Stored, time: string): object => 
 export function budgetStatus(budget: Stored, pods: readonly Stored[]): object {
   const { minAvailable, maxUnavailable } = (budget.spec ?? {}) as { minAvailable?: number; maxUnavailable?: number };
   const those = pods.filter((pod) => protects(budget, pod));
-  const disrupted = Object.entries((budget.status?.['disruptedPods'] ?? {}) as Record<string, string>).filter(([name]) =>
-    those.some(({ metadata }) => metadata.name === name && metadata.deletionTimestamp === undefined),
+  const disrupted = Object.entries((budget.status?.['disruptedPods'] ?? {}) as Record<string, string>).filter(
+    ([name]) => those.some(({ metadata }) => metadata.name === name && metadata.deletionTimestamp === undefined),
   );
   const currentHealthy = those.filter(
     (pod) =>

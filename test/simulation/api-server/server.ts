@@ -29,7 +29,14 @@ import { merged } from './json.ts';
 import type { Kind, Stored } from './kind.ts';
 import { servedKinds } from './kinds.ts';
 import { withMetadata } from './metadata.ts';
-import { checkDeletePreconditions, isDeletable, markedForDeletion, newObject, patchedObject, timestamp } from './registry.ts';
+import {
+  checkDeletePreconditions,
+  isDeletable,
+  markedForDeletion,
+  newObject,
+  patchedObject,
+  timestamp,
+} from './registry.ts';
 import type { Births } from './registry.ts';
 
 export interface SimulatedApiServerOptions {
