@@ -203,8 +203,8 @@ export function budgetMadeFrom(body: object, uid: string, resourceVersion: strin
   return { ours: true, uid, resourceVersion, labels: metadata.labels, spec: spec as BudgetView['spec'] };
 }
 
-export const aBudget = (fields: Partial<Owned<BudgetView>> = {}): Owned<BudgetView> => ({
-  ...budgetMadeFrom(disruptionBudget(SINGLETON), 'uid-budget', '60'),
+export const aBudget = (term = 1, fields: Partial<Owned<BudgetView>> = {}): Owned<BudgetView> => ({
+  ...budgetMadeFrom(disruptionBudget(SINGLETON, term), 'uid-budget', '60'),
   ...fields,
 });
 
@@ -269,7 +269,7 @@ export class SnapshotBuilder {
   /** Whatever is made beside the members is there, too. */
   serviceSelecting(term: number): SnapshotBuilder {
     const spec = this.#snapshot.singleton.spec ?? DEFAULT_SPEC;
-    return this.but({ service: aService(spec, term), headless: aHeadless(spec), budget: aBudget() });
+    return this.but({ service: aService(spec, term), headless: aHeadless(spec), budget: aBudget(term) });
   }
   service = (fields: Partial<Owned<ServiceView>>): SnapshotBuilder =>
     this.but({ service: { ...(this.#snapshot.service ?? aService(DEFAULT_SPEC, 0)), ...fields } });

@@ -75,6 +75,17 @@ export function describeDisruption(world: UseWorld): void {
       expect(await isGoing(pod)).toBe(true);
     });
 
+    it('is allowed as soon as the budget selects another pod, and of that one refused', async () => {
+      const [of, other] = [aName('of'), aName('of')];
+      const [old, next, budget] = [await readyPod(of), await readyPod(other), await budgetOf(of)];
+      await counted(budget, 1);
+      const selector = { matchLabels: { [OF]: other } };
+      await world().api.mergePatch(world().disruptionBudgets, refOf(budget), { spec: { selector } });
+      expect(await evict(next)).toBe(429);
+      expect(await evict(old)).toBeUndefined();
+      expect(await isGoing(old)).toBe(true);
+    });
+
     it('of a pod that gets the label is refused at once, although the last one was the only one counted', async () => {
       const of = aName('of');
       const [old, next, budget] = [await readyPod(of), await readyPod(aName('of')), await budgetOf(of)];

@@ -126,7 +126,7 @@ const budget = maybe(
   fc
     .record({ ours, minAvailable: fc.integer({ min: 0, max: 2 }), isBoth: fc.boolean() })
     .map(({ ours, minAvailable, isBoth }) =>
-      aBudget({ ours, spec: { ...aBudget().spec, minAvailable, ...(isBoth && { maxUnavailable: 1 }) } }),
+      aBudget(1, { ours, spec: { ...aBudget().spec, minAvailable, ...(isBoth && { maxUnavailable: 1 }) } }),
     ),
 );
 

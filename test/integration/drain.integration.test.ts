@@ -175,7 +175,8 @@ describe('the PodDisruptionBudget', () => {
     expect(metadata.labels?.[LABEL.name]).toBe('protected');
     expect(spec?.minAvailable).toBe(1);
     expect(spec?.maxUnavailable).toBeUndefined();
-    expect(spec?.selector).toEqual({ matchLabels: { [LABEL.name]: 'protected', [LABEL.role]: ROLE.active } });
+    const { spec: service } = await world().api.get<Service>(world().of('protected').service);
+    expect(spec?.selector).toEqual({ matchLabels: service?.selector });
     return metadata;
   };
 

@@ -136,7 +136,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     world.edit({ budget: { ...budget, resourceVersion: nextVersion(world.snapshot), spec } });
   },
   /** Somebody's own, in the place of ours. */
-  'foreign-budget': (world) => world.edit({ budget: aBudget({ ours: false, spec: { maxUnavailable: 0 } }) }),
+  'foreign-budget': (world) => world.edit({ budget: aBudget(1, { ours: false, spec: { maxUnavailable: 0 } }) }),
   stranger: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
     const resourceVersion = nextVersion(world.snapshot);

@@ -2,7 +2,7 @@
  * A small world for scripts: one singleton in a cluster whose parts (kubelets, users, the operator) do what the script
  * says. What the API server makes of an action is `apply`; the clock stands still until the script lets it tick.
  */
-import { ROLE, holderIdentity } from '../../src/api/names.ts';
+import { LABEL, holderIdentity } from '../../src/api/names.ts';
 import { decide } from '../../src/core/decide.ts';
 import type { Violation } from '../../src/core/invariants.ts';
 import { recordGrant, selectedPods, violationsBetween, violationsIn, violationsOf } from '../../src/core/invariants.ts';
@@ -10,7 +10,7 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import type { Instant, Member, NodeView, Snapshot } from '../../src/core/snapshot.ts';
+import type { BudgetView, Instant, Member, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
 import { aSnapshot, aSpec, at } from '../builders.ts';
@@ -147,7 +147,8 @@ export class World {
 
   evict(member: Member): void {
     const { budget } = this.snapshot;
-    const isProtected = budget?.ours === true && Number(budget.spec.minAvailable) > 0 && member.role === ROLE.active;
+    const isProtected =
+      budget?.ours === true && Number(budget.spec.minAvailable) > 0 && isSelected(budget, member.term);
     if (isProtected && member.ready) this.lines.push(`the eviction of ${this.#short(member.pod)} is refused`);
     else this.change(member, { terminating: true, evicting: true });
   }
@@ -276,6 +277,9 @@ export class World {
     return `  ${this.#nameOf(member.pod)}: ${words.join(', ')}`;
   }
 }
+
+const isSelected = ({ spec }: BudgetView, term: number | undefined): boolean =>
+  term !== undefined && spec.selector?.matchLabels?.[LABEL.term] === String(term);
 
 /** Events by their message: it is what people read. */
 const describe = (action: Action): string =>

@@ -1,18 +1,11 @@
 /** Everything that goes wrong, and everybody who interferes: each kind of fault with its weight, one after another by chance. */
 import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import {
-  LABEL,
-  NO_FAILOVER,
-  ROLE,
-  budgetName,
-  headlessServiceName,
-  leaseName,
-  serviceName,
-} from '../../src/api/names.ts';
+import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
+import { BUDGET_EDITS, DRAIN_FAULTS } from './drains.ts';
 import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
 import type { Network } from './faulty-wire.ts';
@@ -39,7 +32,7 @@ export interface Targets {
 
 const USER = 'user';
 
-type Fault = (targets: Targets) => string | undefined;
+export type Fault = (targets: Targets) => string | undefined;
 
 const pods = ({ cluster }: Targets): readonly Pod[] => cluster.list<Pod>(POD);
 
@@ -335,50 +328,6 @@ const labelNode: Fault = ({ cluster, chance }) => {
   return `somebody ${is ? 'takes no-failover from' : 'marks no-failover'} ${node.metadata.name}`;
 };
 
-const cordonNode: Fault = (targets) => {
-  const { cluster, chance, engine } = targets;
-  const node = chance.pick(cluster.list<Node>(NODE))?.metadata.name;
-  if (node === undefined) return undefined;
-  const forMs = chance.logBetween(100, 30_000);
-  cordon(cluster, node, true);
-  engine.after(forMs, () => cordon(cluster, node, false));
-  return `somebody cordons ${node} for ${seconds(forMs)}`;
-};
-
-export function cordon(cluster: Cluster, name: string, unschedulable: boolean): void {
-  const node = cluster.get<Node>(NODE, name);
-  if (node !== undefined) cluster.patch(USER, NODE, node, { spec: { unschedulable: unschedulable || null } });
-}
-
-/** As kubectl does it: what was refused is asked again after 5 s, and nobody else's pods matter. */
-const DRAIN_RETRY_MS = 5_000;
-
-/** Asks each pod on the node to go. @returns how many are left */
-export function evictAll(cluster: Cluster, node: string): number {
-  const those = cluster.list<Pod>(POD).filter(({ spec }) => spec?.nodeName === node);
-  for (const pod of those) if (pod.metadata.deletionTimestamp === undefined) cluster.evict(USER, pod);
-  return those.length;
-}
-
-/** Gives up when somebody uncordons the node. */
-function goOnDraining(targets: Targets, node: string): void {
-  const { cluster, engine } = targets;
-  if (cluster.get<Node>(NODE, node)?.spec?.unschedulable !== true) return;
-  if (evictAll(cluster, node) > 0) engine.after(DRAIN_RETRY_MS, () => goOnDraining(targets, node));
-}
-
-const drainNode: Fault = (targets) => {
-  const { cluster, chance, engine } = targets;
-  const node = anyPod(targets)?.spec?.nodeName;
-  if (node === undefined) return undefined;
-  const forMs = chance.logBetween(1_000, 40_000);
-  cordon(cluster, node, true);
-  // From at once to later than any operator needs for a move.
-  engine.after(chance.logBetween(1, 1_000), () => goOnDraining(targets, node));
-  engine.after(forMs, () => cordon(cluster, node, false));
-  return `somebody drains ${node}, and uncordons it after ${seconds(forMs)}`;
-};
-
 // --- users ----------------------------------------------------------------------------------------------------------------
 
 /** Often the one that counts now, or the next. */
@@ -472,46 +421,6 @@ const editService = onObject(SERVICE, serviceName(SINGLETON), (targets, object) 
   return `somebody edits the Service: ${JSON.stringify(edit)}`;
 });
 
-const ourBudget =
-  (fault: (targets: Targets, budget: KubeObject) => string | undefined): Fault =>
-  (targets) =>
-    onObject(targets.disruptionBudgets, budgetName(SINGLETON), fault)(targets);
-
-const deleteBudget = ourBudget(({ cluster, disruptionBudgets }, budget) => {
-  cluster.delete(USER, disruptionBudgets, budget);
-  return 'somebody deletes the PodDisruptionBudget';
-});
-
-const editBudget = ourBudget(({ cluster, chance, disruptionBudgets }, budget) => {
-  const edits: object[] = [
-    { spec: { minAvailable: 0, maxUnavailable: null } },
-    { spec: { minAvailable: null, maxUnavailable: 1 } },
-    { spec: { selector: { matchLabels: { [LABEL.role]: ROLE.standby } } } },
-    { spec: { selector: { matchLabels: { more: 'label' } } } },
-    { metadata: { labels: { [LABEL.name]: null } } },
-    { metadata: { annotations: { note: String(chance.below(100)) } } },
-  ];
-  const edit = chance.pick(edits) ?? {};
-  cluster.patch(USER, disruptionBudgets, budget, edit);
-  return `somebody edits the PodDisruptionBudget: ${JSON.stringify(edit)}`;
-});
-
-/** Somebody else's, in the place of ours, for a while. */
-const foreignBudget: Fault = ({ cluster, engine, chance, disruptionBudgets }) => {
-  const name = budgetName(SINGLETON);
-  const ours = cluster.get(disruptionBudgets, name, NAMESPACE);
-  if (ours !== undefined) cluster.delete(USER, disruptionBudgets, ours);
-  const body = { metadata: { name, namespace: NAMESPACE }, spec: { maxUnavailable: 1 } };
-  if (!cluster.create(USER, disruptionBudgets, body)) return undefined;
-  const made = cluster.get(disruptionBudgets, name, NAMESPACE);
-  const forMs = chance.logBetween(100, 15_000);
-  engine.after(forMs, () => {
-    const now = cluster.get(disruptionBudgets, name, NAMESPACE);
-    if (now !== undefined && now.metadata.uid === made?.metadata.uid) cluster.delete(USER, disruptionBudgets, now);
-  });
-  return `somebody puts a PodDisruptionBudget of their own in the place of ours for ${seconds(forMs)}`;
-};
-
 /** Somebody else's Service in the place of ours, for a while. */
 const foreignService: Fault = ({ cluster, engine, chance }) => {
   const name = serviceName(SINGLETON);
@@ -562,14 +471,6 @@ const pause = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance 
 const scale = editSpec(({ chance }) => {
   const replicas = 1 + chance.below(4);
   return { what: `somebody scales to ${replicas}`, spec: { replicas } };
-});
-
-const switchBudget = editSpec(({ chance }) => {
-  const disruptionBudget = chance.happens(0.5);
-  return {
-    what: `somebody switches the PodDisruptionBudget ${disruptionBudget ? 'on' : 'off'}`,
-    spec: { disruptionBudget },
-  };
 });
 
 const changeTemplate = editSpec(({ chance }) => {
@@ -629,12 +530,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [0.3, 'recreate', recreate],
   [2, 'unheardMove', unheardMove],
   [0.5, 'restoreFromBackup', restoreFromBackup],
-  [1.5, 'cordonNode', cordonNode],
-  [2.5, 'drainNode', drainNode],
-  [1, 'deleteBudget', deleteBudget],
-  [1.5, 'editBudget', editBudget],
-  [0.5, 'foreignBudget', foreignBudget],
-  [0.5, 'switchBudget', switchBudget],
+  ...DRAIN_FAULTS,
 ];
 
 /** What people do to objects, and the operator has to put right. */
@@ -648,8 +544,7 @@ export const EDITS: readonly Fault[] = [
   editService,
   editService,
   stranger,
-  deleteBudget,
-  editBudget,
+  ...BUDGET_EDITS,
 ];
 
 export class Nemesis {

@@ -44,7 +44,7 @@ export function settledOn({ cluster, replicas, endpointSlices, disruptionBudgets
     wrongRouting(cluster, uid, all, active) ??
     wrongLabels(all, active) ??
     wrongSlices(cluster, endpointSlices, active) ??
-    wrongBudget(find<PodDisruptionBudget>(cluster, disruptionBudgets, budgetName(SINGLETON)), uid) ??
+    wrongBudget(find<PodDisruptionBudget>(cluster, disruptionBudgets, budgetName(SINGLETON)), uid, active) ??
     wrongStatus(singleton, active);
   return problem === undefined ? { active: holder } : wrong(problem);
 }
@@ -92,7 +92,7 @@ function wrongSlices(cluster: Cluster, type: ResourceType, active: Pod): string 
   return isRight ? undefined : `the EndpointSlices name ${routed.join(' and ') || 'nobody'}`;
 }
 
-function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string): string | undefined {
+function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string, active: Pod): string | undefined {
   if (budget === undefined) return 'there is no PodDisruptionBudget';
   const { minAvailable, maxUnavailable, selector } = budget.spec ?? {};
   const labels = selector?.matchLabels ?? {};
@@ -103,7 +103,7 @@ function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string): st
     maxUnavailable === undefined &&
     Object.keys(labels).length === 2 &&
     labels[LABEL.name] === SINGLETON &&
-    labels[LABEL.role] === ROLE.active;
+    labels[LABEL.term] === active.metadata.labels?.[LABEL.term];
   return isRight ? undefined : `the PodDisruptionBudget is not ours, or says ${JSON.stringify(budget.spec)}`;
 }
 

@@ -7,7 +7,8 @@ import { LEASE, POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts'
 import { holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
-import { EDITS, cordon, evictAll } from './nemesis.ts';
+import { cordon, evictAll } from './drains.ts';
+import { EDITS } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
 import type { World } from './world.ts';
 
