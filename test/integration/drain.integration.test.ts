@@ -76,8 +76,7 @@ describe('kubectl drain of the node of the active', () => {
     );
     expect(roleOf(history[asked]?.object as Pod)).toBe(ROLE.standby);
     const flipped = history.findIndex(
-      ({ kind, object }) =>
-        kind === 'service' && (object as Service).spec?.selector?.[LABEL.term] === String(after.term),
+      ({ kind, object }) => kind === 'service' && object.spec?.selector?.[LABEL.term] === String(after.term),
     );
     expect(flipped).toBeGreaterThan(-1);
     expect(flipped).toBeLessThan(asked);
