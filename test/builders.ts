@@ -6,9 +6,11 @@ import { LABEL, ROLE, holderIdentity } from '../src/api/names.ts';
 import { parseSpec } from '../src/api/spec.ts';
 import type { Spec, SpecProblem } from '../src/api/spec.ts';
 import type { Status } from '../src/api/types.ts';
+import { disruptionBudget } from '../src/core/budget.ts';
 import { headlessService, routingService, templateRevision } from '../src/core/objects.ts';
 import { noMemory, noNodeLoss } from '../src/core/snapshot.ts';
 import type {
+  BudgetView,
   Instant,
   LeaseView,
   Member,
@@ -196,6 +198,17 @@ export const aService = (spec: Spec, term: number, fields: Partial<Owned<Service
 const aHeadless = (spec: Spec): Owned<ServiceView> =>
   serviceMadeFrom(headlessService(SINGLETON, spec), 'uid-headless', '50');
 
+/** As the server would show it after it was created with `body`. */
+export function budgetMadeFrom(body: object, uid: string, resourceVersion: string): Owned<BudgetView> {
+  const { metadata, spec } = body as Body;
+  return { ours: true, uid, resourceVersion, labels: metadata.labels, spec: spec as BudgetView['spec'] };
+}
+
+export const aBudget = (term = 1, fields: Partial<Owned<BudgetView>> = {}): Owned<BudgetView> => ({
+  ...budgetMadeFrom(disruptionBudget(SINGLETON, term), 'uid-budget', '60'),
+  ...fields,
+});
+
 /** A new singleton named `db` with an accepted spec of three replicas, and nothing made for it yet. */
 export class SnapshotBuilder {
   readonly #snapshot: Snapshot;
@@ -254,9 +267,10 @@ export class SnapshotBuilder {
     this.but({ lease: { ...(this.#snapshot.lease ?? aLease()), ...fields } });
   withoutLease = (): SnapshotBuilder => this.but({ lease: undefined });
 
+  /** Whatever is made beside the members is there, too. */
   serviceSelecting(term: number): SnapshotBuilder {
     const spec = this.#snapshot.singleton.spec ?? DEFAULT_SPEC;
-    return this.but({ service: aService(spec, term), headless: aHeadless(spec) });
+    return this.but({ service: aService(spec, term), headless: aHeadless(spec), budget: aBudget(term) });
   }
   service = (fields: Partial<Owned<ServiceView>>): SnapshotBuilder =>
     this.but({ service: { ...(this.#snapshot.service ?? aService(DEFAULT_SPEC, 0)), ...fields } });
@@ -267,6 +281,9 @@ export class SnapshotBuilder {
     return this.service({ spec: { ...service?.spec, selector } });
   }
   withoutService = (): SnapshotBuilder => this.but({ service: undefined, routedUids: [] });
+  budget = (fields: Partial<Owned<BudgetView>>): SnapshotBuilder =>
+    this.but({ budget: { ...(this.#snapshot.budget ?? aBudget()), ...fields } });
+  withoutBudget = (): SnapshotBuilder => this.but({ budget: undefined });
   withoutHeadless = (): SnapshotBuilder => this.but({ headless: undefined });
 
   node = (name: string, fields: Partial<NodeView>): SnapshotBuilder =>
@@ -307,6 +324,7 @@ export const aSnapshot = (): SnapshotBuilder =>
     lease: undefined,
     service: undefined,
     headless: undefined,
+    budget: undefined,
     nodes: {},
     nodeLoss: noNodeLoss,
     routedUids: [],

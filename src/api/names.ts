@@ -40,6 +40,7 @@ export type Role = (typeof ROLE)[keyof typeof ROLE];
 
 export const leaseName = (singleton: string): string => `${singleton}-active`;
 export const serviceName = (singleton: string): string => singleton;
+export const budgetName = (singleton: string): string => singleton;
 export const headlessServiceName = (singleton: string): string => `${singleton}-members`;
 
 /**

@@ -72,11 +72,6 @@ export const NOT_YET: readonly NotYet[] = [
     isSet: differs(({ switchover }) => switchover),
   },
   {
-    path: 'spec.disruptionBudget',
-    sentence: 'ignored: no PodDisruptionBudget is created.',
-    isSet: differs(({ disruptionBudget }) => disruptionBudget),
-  },
-  {
     path: `metadata.annotations[${ANNOTATION.switchover}]`,
     sentence: 'ignored: a requested switchover is not taken up.',
     isSet: (_spec, annotations) => Object.hasOwn(annotations, ANNOTATION.switchover),

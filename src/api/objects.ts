@@ -113,6 +113,16 @@ export interface Service extends KubeObject {
   };
 }
 
+/** Both `policy/v1` and `v1beta1`: the fields read here are the same. */
+export interface PodDisruptionBudget extends KubeObject {
+  spec?: {
+    minAvailable?: number | string;
+    maxUnavailable?: number | string;
+    selector?: { matchLabels?: Record<string, string>; matchExpressions?: unknown[] };
+    [other: string]: unknown;
+  };
+}
+
 /** Both `discovery.k8s.io/v1` and `v1beta1`: the fields read here are the same. */
 export interface EndpointSlice extends KubeObject {
   endpoints?:

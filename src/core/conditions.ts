@@ -4,6 +4,7 @@ import type { ConditionType } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import type { Status } from '../api/types.ts';
+import { isBudgetTaken } from './budget.ts';
 import { standing } from './candidates.ts';
 import { routingTerm } from './lease.ts';
 import { isLost } from './node-loss.ts';
@@ -108,6 +109,12 @@ function adviceFor(snapshot: Snapshot, spec: Spec): string[] {
   const ignored = notTaken(snapshot);
   return [
     ...(isProbed ? [] : ['no container of the template has a readinessProbe, so an active that hangs looks healthy']),
+    ...(isBudgetTaken(snapshot)
+      ? [
+          `PodDisruptionBudget ${snapshot.singleton.name} exists and is not owned by this SingletonService, so a drain ` +
+            'does not wait for the active to be moved; delete or rename it, or set disruptionBudget to false',
+        ]
+      : []),
     ...(ignored.length === 0 ? [] : [`the API server did not take ${ignored.join(', ')}; is it too old for that?`]),
   ];
 }

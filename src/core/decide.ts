@@ -9,10 +9,12 @@
  *   2. the move: strip the old active → grant the new one → label it → flip the Service
  *   3. the Services exist and say what the spec says
  *   4. the members: create, replace, delete, mend
- *   5. events and status: what people are told may be late, never wrong
+ *   5. the PodDisruptionBudget, which must keep no member waiting when it is refused
+ *   6. events and status: what people are told may be late, never wrong
  */
 import { holderIdentity } from '../api/names.ts';
 import { takenNames } from './holds.ts';
+import { planBudget } from './budget.ts';
 import { planLease } from './lease.ts';
 import type { LeasePlan } from './lease.ts';
 import { planMembership } from './membership.ts';
@@ -41,7 +43,7 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const services = planServices(snapshot, spec, members.actions);
   const holds = [...(move.hold === undefined ? [] : [move.hold]), ...takenNames(snapshot)];
   const urgent = [...lease.actions, ...move.actions];
-  const other = [...services, ...members.actions];
+  const other = [...services, ...members.actions, ...planBudget(snapshot, spec)];
   const isIdle = urgent.length + other.length === 0;
   const failed = snapshot.memory.failure?.kind;
   const told = isToldNow({ urgent, other }, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;

@@ -62,13 +62,18 @@ const backoff: Check = ({ snapshot, spec, need, now }) => {
   };
 };
 
-const noCandidate: Check = ({ need, candidates }) =>
+const noCandidate: Check = ({ need, candidates, spec }) =>
   candidates.length === 0
     ? {
         name: 'NoCandidate',
-        message: `${need.message}; no other member can take over: the first that becomes Ready will`,
+        message:
+          need.reason === 'NodeDraining'
+            ? `${need.message}; no member on another node can take over${drainWaits(spec)}: the first that becomes Ready will`
+            : `${need.message}; no other member can take over: the first that becomes Ready will`,
       }
     : undefined;
+
+const drainWaits = ({ disruptionBudget }: Spec): string => (disruptionBudget ? ', so the drain has to wait' : '');
 
 const CHECKS: readonly Check[] = [paused, serviceTaken, nodeLoss, unreadyGrace, noCandidate, backoff];
 

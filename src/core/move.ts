@@ -103,10 +103,7 @@ export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member 
   const state = fitness(holder, snapshot);
   switch (state.reason) {
     case 'Failed':
-      return failover(
-        'ActiveFailed',
-        `pod ${holder.pod} failed${holder.podReason === undefined ? '' : ` (${holder.podReason})`}`,
-      );
+      return failover('ActiveFailed', howFailed(holder));
     case 'Evicted':
       return failover('ActiveEvicted', `pod ${holder.pod} was evicted`);
     case 'Finished':
@@ -131,6 +128,16 @@ export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member 
     default:
       return state satisfies never;
   }
+}
+
+/** What a kubelet writes into the pods that it ends since its machine shuts down: 1.20, 1.21, and later. */
+const SHUTDOWN_REASONS: ReadonlySet<string> = new Set(['Shutdown', 'NodeShutdown', 'Terminated']);
+
+function howFailed({ pod, node, podReason }: Member): string {
+  if (podReason === undefined) return `pod ${pod} failed`;
+  return SHUTDOWN_REASONS.has(podReason)
+    ? `pod ${pod} was ended by the shutdown of its node ${node ?? ''} (${podReason})`
+    : `pod ${pod} failed (${podReason})`;
 }
 
 interface MoveContext {

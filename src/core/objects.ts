@@ -1,5 +1,14 @@
 /** The objects a singleton owns, as they should be. Pure builders: the same input gives the same object. */
-import { API_VERSION, KIND, LABEL, ROLE, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
+import {
+  API_VERSION,
+  KIND,
+  LABEL,
+  ROLE,
+  headlessServiceName,
+  budgetName,
+  leaseName,
+  serviceName,
+} from '../api/names.ts';
 import type { OwnerReference, ServicePort } from '../api/objects.ts';
 import { servicePorts } from '../api/spec.ts';
 import type { Spec } from '../api/spec.ts';
@@ -200,12 +209,12 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Whether this very patch was answered already and left this very version of the Service: an old API server drops the
+ * Whether this very patch was answered already and left this very version of the object: an old API server drops the
  * fields that it does not know. Asked again and again, it would keep the status from ever being written.
  */
-export function wasInVain({ memory }: Snapshot, service: ServiceView, patch: object): boolean {
+export function wasInVain({ memory }: Snapshot, object: Pick<ServiceView, 'resourceVersion'>, patch: object): boolean {
   return Object.values(memory.mends).some(
-    (mend) => mend.resourceVersion === service.resourceVersion && sameJson(mend.patch, patch),
+    (mend) => mend.resourceVersion === object.resourceVersion && sameJson(mend.patch, patch),
   );
 }
 
@@ -245,4 +254,5 @@ export const objectNames = (singleton: string) => ({
   lease: leaseName(singleton),
   service: serviceName(singleton),
   headless: headlessServiceName(singleton),
+  budget: budgetName(singleton),
 });

@@ -4,7 +4,7 @@ import type { Action } from './plan.ts';
 export interface Work {
   /** The Lease's actions and the move's, in the protocol's order. */
   readonly urgent: readonly Action[];
-  /** Services and members. */
+  /** Services, budget and members. */
   readonly other: readonly Action[];
   /** Events and status. */
   readonly told: readonly Action[];

@@ -42,6 +42,9 @@ export type Action =
     }
   | { readonly kind: 'createService'; readonly service: string; readonly body: object }
   | { readonly kind: 'mendService'; readonly service: string; readonly expect: Expect; readonly patch: object }
+  | { readonly kind: 'createBudget'; readonly budget: string; readonly body: object }
+  | { readonly kind: 'mendBudget'; readonly budget: string; readonly expect: Expect; readonly patch: object }
+  | { readonly kind: 'deleteBudget'; readonly budget: string; readonly expect: Expect }
   | { readonly kind: 'checkTemplate'; readonly revision: string; readonly body: object }
   | { readonly kind: 'createPod'; readonly pod: string; readonly slot: number; readonly body: object }
   | { readonly kind: 'deletePod'; readonly pod: string; readonly expect: Expect; readonly why: string }
@@ -104,6 +107,9 @@ export function restsOnLease({ kind }: Action): boolean {
     case 'createLease':
     case 'restoreLease':
     case 'mendService':
+    case 'createBudget':
+    case 'mendBudget':
+    case 'deleteBudget':
     case 'checkTemplate':
     case 'createPod':
     case 'mendLabels':
@@ -149,6 +155,9 @@ function stageOf({ kind }: Action): string {
       return 'take';
     case 'createService':
     case 'mendService':
+    case 'createBudget':
+    case 'mendBudget':
+    case 'deleteBudget':
     case 'checkTemplate':
     case 'createPod':
     case 'deletePod':
@@ -199,6 +208,10 @@ export function describeAction(action: Action): string {
     case 'createService':
     case 'mendService':
       return `${action.kind} ${action.service}`;
+    case 'createBudget':
+    case 'mendBudget':
+    case 'deleteBudget':
+      return `${action.kind} ${action.budget}`;
     case 'checkTemplate':
       return `checkTemplate ${action.revision}`;
     case 'emitEvent':

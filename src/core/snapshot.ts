@@ -5,7 +5,7 @@
  * carried along only to be shown.
  */
 import type { Role } from '../api/names.ts';
-import type { Service } from '../api/objects.ts';
+import type { PodDisruptionBudget, Service } from '../api/objects.ts';
 import type { Spec, SpecProblem } from '../api/spec.ts';
 import type { Status } from '../api/types.ts';
 import type { Action } from './plan.ts';
@@ -24,6 +24,7 @@ export interface Snapshot {
   readonly lease: Owned<LeaseView> | undefined;
   readonly service: Owned<ServiceView> | undefined;
   readonly headless: Owned<ServiceView> | undefined;
+  readonly budget: Owned<BudgetView> | undefined;
   /** By node name; a node that is not here is not known (yet, or any more). */
   readonly nodes: Readonly<Record<string, NodeView>>;
   readonly nodeLoss: NodeLossView;
@@ -140,10 +141,17 @@ export interface ServiceView {
   readonly spec: NonNullable<Service['spec']>;
 }
 
+export interface BudgetView {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly spec: NonNullable<PodDisruptionBudget['spec']>;
+}
+
 export interface NodeView {
   readonly zone: string | undefined;
   readonly noFailover: boolean;
-  /** What says that its pods shall leave it, for people: `cordoned`, a taint's key. Undefined: nothing does. */
+  /** What says that its pods shall leave it, for people: `cordoned`, `shutting down`, a taint's key. Undefined: nothing does. */
   readonly draining: string | undefined;
   /** Only those that `election.preferences` names, since a node has dozens. */
   readonly labels: Readonly<Record<string, string>>;
@@ -179,7 +187,7 @@ export interface Memory {
   readonly template: { readonly revision: string; readonly refusal: string | undefined } | undefined;
   /** Why the last plan stopped half-way. */
   readonly failure: { readonly kind: Action['kind']; readonly action: string; readonly message: string } | undefined;
-  /** By Service name, the last mending that was answered, and the version it was meant for. */
+  /** By Service name or `mendKeyOfBudget`, the last mending that was answered, and the version it was meant for. */
   readonly mends: Readonly<Record<string, { readonly resourceVersion: string; readonly patch: object }>>;
   /** How far this process saw the move to this term come. */
   readonly timeline: Timeline | undefined;

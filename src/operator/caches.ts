@@ -3,11 +3,20 @@ import { Store, dropManagedFields } from '../adapters/kubernetes/store.ts';
 import type { Logger } from '../adapters/ports.ts';
 import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
 import { present } from '../api/present.ts';
-import type { EndpointSlice, KubeObject, Lease, Node, ObjectMeta, Pod, Service } from '../api/objects.ts';
+import type {
+  EndpointSlice,
+  KubeObject,
+  Lease,
+  Node,
+  ObjectMeta,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../api/objects.ts';
 import type { SingletonService } from '../api/types.ts';
 import { sameJson } from '../core/hash.ts';
 import { memoized } from '../core/memo.ts';
-import { controllerOf } from './views.ts';
+import { controllerOf, shutdownCondition } from './views.ts';
 
 /** What a write or a live read needs of a cache. */
 export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'mark' | 'acceptWrite' | 'acceptRead' | 'forget'>;
@@ -21,6 +30,7 @@ export interface Caches {
   /** Of kubelets, by node name: their beats. */
   readonly nodeLeases: Store<Lease>;
   readonly slices: Store<EndpointSlice, 'singleton'>;
+  readonly budgets: Store<PodDisruptionBudget>;
 }
 
 /** Empty caches that keep only what is read. `keysOfOwned` files pods and slices under their singletons. */
@@ -48,6 +58,7 @@ export function createCaches(logger: Logger): Caches {
       project: keepSlice,
       indices: { singleton: keysOfOwned },
     }),
+    budgets: new Store({ name: 'poddisruptionbudgets', logger, project: keepBudget }),
   };
 }
 
@@ -84,20 +95,33 @@ function keepPod(pod: Pod): Pod {
   };
 }
 
-const keepNode = ({ metadata, spec, status }: Node): Node => ({
-  metadata: keepMeta({ metadata }),
-  spec: present({ unschedulable: spec?.unschedulable, taints: spec?.taints }),
-  status: {
-    conditions: (status?.conditions ?? [])
-      .filter(({ type }) => type === 'Ready')
-      .map(({ type, status: value }) => ({ type, status: value })),
-  },
-});
+/** Its conditions change with every beat of its kubelet's heart; two things in them tell something. */
+function keepNode(node: Node): Node {
+  const { metadata, spec, status } = node;
+  const shutdown = shutdownCondition(node);
+  const ready = shutdown ?? status?.conditions?.find(({ type }) => type === 'Ready');
+  return {
+    metadata: keepMeta({ metadata }),
+    spec: present({ unschedulable: spec?.unschedulable, taints: spec?.taints }),
+    status: {
+      conditions:
+        ready === undefined
+          ? []
+          : [present({ type: ready.type, status: ready.status, message: shutdown && (shutdown.message ?? '') })],
+    },
+  };
+}
 
 /** There is one every ten seconds of every node. */
 const keepBeat = ({ metadata: { name, namespace, uid, resourceVersion, creationTimestamp }, spec }: Lease): Lease => ({
   metadata: { name, uid, resourceVersion, creationTimestamp, ...(namespace !== undefined && { namespace }) },
   spec: present({ renewTime: spec?.renewTime, leaseDurationSeconds: spec?.leaseDurationSeconds }),
+});
+
+/** Its status, which a controller writes with every move, says nothing that a decision asks. */
+const keepBudget = ({ metadata, spec }: PodDisruptionBudget): PodDisruptionBudget => ({
+  metadata: keepMeta({ metadata }),
+  ...(spec !== undefined && { spec }),
 });
 
 const keepSlice = (slice: EndpointSlice): EndpointSlice => ({

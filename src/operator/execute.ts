@@ -1,9 +1,9 @@
 /** Carries out a plan, in its order, up to the first stage in which an action fails. Each action is one request. */
 import type { CallOptions, Clock, KubernetesApi, ResourceType } from '../adapters/ports.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../adapters/ports.ts';
-import { EVENT, LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
+import { EVENT, LEASE, POD, SERVICE, SINGLETON_SERVICE, apiVersionOf } from '../adapters/kubernetes/resources.ts';
 import { ANNOTATION, API_VERSION, KIND, LABEL } from '../api/names.ts';
-import type { KubeObject, Lease, Pod, Service } from '../api/objects.ts';
+import type { KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
 import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
 import type { LeaseContent } from '../core/lease.ts';
@@ -16,6 +16,8 @@ import type { Cache, Caches } from './caches.ts';
 export interface Executor {
   readonly api: KubernetesApi;
   readonly caches: Caches;
+  /** In the version the server has. */
+  readonly disruptionBudgets: ResourceType;
   readonly clock: Clock;
   /** Told after each action that succeeded. */
   readonly onDone: (action: Action) => void;
@@ -59,7 +61,8 @@ async function attempt(action: Action, singleton: SingletonView, executor: Execu
   }
 }
 
-async function perform(action: Action, singleton: SingletonView, { api, caches, clock }: Executor): Promise<void> {
+async function perform(action: Action, singleton: SingletonView, executor: Executor): Promise<void> {
+  const { api, caches, clock, disruptionBudgets } = executor;
   const ref = (name: string) => ({ namespace: singleton.namespace, name });
   switch (action.kind) {
     case 'stripRole':
@@ -88,10 +91,21 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
     case 'createService':
       return caches.services.acceptWrite(await api.create<Service>(SERVICE, singleton.namespace, action.body));
     case 'mendService': {
-      const { metadata, ...rest } = action.patch as { metadata?: object };
-      const patch = { metadata: { ...preconditions(action.expect), ...metadata }, ...rest };
+      const patch = withPreconditions(action.patch, action.expect);
       return caches.services.acceptWrite(await api.mergePatch<Service>(SERVICE, ref(action.service), patch));
     }
+    case 'createBudget': {
+      const body = { apiVersion: apiVersionOf(disruptionBudgets), kind: disruptionBudgets.kind, ...action.body };
+      const made = api.create<PodDisruptionBudget>(disruptionBudgets, singleton.namespace, body);
+      return caches.budgets.acceptWrite(await made);
+    }
+    case 'mendBudget': {
+      const patch = withPreconditions(action.patch, action.expect);
+      const mended = api.mergePatch<PodDisruptionBudget>(disruptionBudgets, ref(action.budget), patch);
+      return caches.budgets.acceptWrite(await mended);
+    }
+    case 'deleteBudget':
+      return api.delete(disruptionBudgets, ref(action.budget), preconditions(action.expect));
     case 'checkTemplate':
       await api.create(POD, singleton.namespace, action.body, { dryRun: true });
       return;
@@ -118,6 +132,11 @@ async function perform(action: Action, singleton: SingletonView, { api, caches, 
 
 /** The server answers 409 when the object is another one, or no longer what the decision saw. */
 const preconditions = ({ uid, resourceVersion }: Expect) => ({ uid, resourceVersion });
+
+function withPreconditions(patch: object, expect: Expect): object {
+  const { metadata, ...rest } = patch as { metadata?: object };
+  return { metadata: { ...preconditions(expect), ...metadata }, ...rest };
+}
 
 const leasePatch = (singleton: SingletonView, expect: Expect, { holder, term, move }: LeaseContent) => ({
   metadata: {
@@ -200,7 +219,8 @@ export async function emitEvent(
  * Reads live what a refused write was meant for, so that the next decision does not wait for the watch. False when that
  * is what the decision saw: the same write would be refused again.
  */
-async function reread(action: Action, singleton: SingletonView, { api, caches }: Executor): Promise<boolean> {
+async function reread(action: Action, singleton: SingletonView, executor: Executor): Promise<boolean> {
+  const { api, caches, disruptionBudgets } = executor;
   const ref = (name: string) => ({ namespace: singleton.namespace, name });
   switch (action.kind) {
     case 'stripRole':
@@ -214,6 +234,9 @@ async function reread(action: Action, singleton: SingletonView, { api, caches }:
     case 'flipService':
     case 'mendService':
       return isAnother(action.expect, await readLive(api, SERVICE, caches.services, ref(action.service)));
+    case 'mendBudget':
+    case 'deleteBudget':
+      return isAnother(action.expect, await readLive(api, disruptionBudgets, caches.budgets, ref(action.budget)));
     case 'writeStatus':
       return isAnother(action, await readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name)));
     case 'createPod':
@@ -222,6 +245,8 @@ async function reread(action: Action, singleton: SingletonView, { api, caches }:
       return isNews(api, LEASE, caches.leases, ref(action.lease));
     case 'createService':
       return isNews(api, SERVICE, caches.services, ref(action.service));
+    case 'createBudget':
+      return isNews(api, disruptionBudgets, caches.budgets, ref(action.budget));
     case 'checkTemplate':
     case 'emitEvent':
       return false;

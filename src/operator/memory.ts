@@ -1,5 +1,6 @@
 /** What one operator process remembers of a singleton between two looks. Losing it costs time or detail, never safety. */
 import { LABEL } from '../api/names.ts';
+import { mendKeyOfBudget } from '../core/budget.ts';
 import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
 import { isFinished } from '../core/membership.ts';
 import { causeOf, wantedMove } from '../core/move.ts';
@@ -113,12 +114,19 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
       const { service, expect, patch } = action;
       return { ...memory, mends: { ...memory.mends, [service]: { resourceVersion: expect.resourceVersion, patch } } };
     }
+    case 'mendBudget': {
+      const { budget, expect, patch } = action;
+      const mend = { resourceVersion: expect.resourceVersion, patch };
+      return { ...memory, mends: { ...memory.mends, [mendKeyOfBudget(budget)]: mend } };
+    }
     case 'writeStatus':
       return { ...memory, statusWrittenAtMs: now.monotonicMs };
     case 'stripRole':
     case 'createLease':
     case 'restoreLease':
     case 'createService':
+    case 'createBudget':
+    case 'deleteBudget':
     case 'createPod':
     case 'deletePod':
     case 'mendLabels':

@@ -1,5 +1,5 @@
 /** From the caches to the snapshot that one decision is made of. */
-import { PLURAL, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
+import { PLURAL, budgetName, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
 import { notYetActedUpon } from '../api/not-yet.ts';
 import type { EndpointSlice, Pod } from '../api/objects.ts';
 import { parseSpec } from '../api/spec.ts';
@@ -13,7 +13,16 @@ import { noNodeLoss } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import type { Recollection } from './memory.ts';
-import { controllerOf, leaseView, memberView, nodeView, readyUids, serviceView, strangerView } from './views.ts';
+import {
+  budgetView,
+  controllerOf,
+  leaseView,
+  memberView,
+  nodeView,
+  readyUids,
+  serviceView,
+  strangerView,
+} from './views.ts';
 
 export interface Observation {
   readonly snapshot: Snapshot;
@@ -41,6 +50,7 @@ export function observe(
   const lease = caches.leases.get(namespace, leaseName(name));
   const service = caches.services.get(namespace, serviceName(name));
   const headless = caches.services.get(namespace, headlessServiceName(name));
+  const budget = caches.budgets.get(namespace, budgetName(name));
   const pods = caches.pods.byIndex('singleton', key);
   const owned = pods.filter((pod) => controllerOf(pod)?.uid === uid);
   const members = owned.map((pod) => {
@@ -56,6 +66,7 @@ export function observe(
     lease: lease === undefined ? undefined : leaseView(lease, uid),
     service: service === undefined ? undefined : serviceView(service, uid),
     headless: headless === undefined ? undefined : serviceView(headless, uid),
+    budget: budget === undefined ? undefined : budgetView(budget, uid),
     nodes: nodesOf(owned, caches, spec),
     nodeLoss: noNodeLoss,
     routedUids: readyUids(caches.slices.byIndex('singleton', key).filter(isOf(serviceName(name)))),

@@ -24,6 +24,8 @@ export interface OperatorOptions {
   readonly api: KubernetesApi;
   /** In the version the server has (`discoverEndpointSlices`). */
   readonly endpointSlices: ResourceType;
+  /** In the version the server has (`discoverDisruptionBudgets`). */
+  readonly disruptionBudgets: ResourceType;
   /** Default true. */
   readonly mayReadNodes?: boolean;
   /** Default true. */
@@ -45,6 +47,11 @@ const HEADLESS = 'service.kubernetes.io/headless';
 const SYNC_POLL_MS = 20;
 const NODE_LOSS_BRAKE = 0.55;
 const MAX_AGAIN_AT_ONCE = 3;
+
+const contentOf = ({ metadata, ...rest }: KubeObject): object => {
+  const { uid, labels, ownerReferences } = metadata;
+  return { uid, labels, ownerReferences, ...rest };
+};
 
 interface Watched {
   readonly hasSynced: boolean;
@@ -84,6 +91,7 @@ export class Operator {
     this.#reconciler = new Reconciler({
       api,
       caches: this.#caches,
+      disruptionBudgets: options.disruptionBudgets,
       clock: options.clock,
       logger: options.logger,
       nodes: {
@@ -149,15 +157,16 @@ export class Operator {
   }
 
   #createReflectors(): readonly Watched[] {
-    const { namespace, endpointSlices } = this.#options;
+    const { namespace, endpointSlices, disruptionBudgets } = this.#options;
     const inNamespace = namespace === undefined ? {} : { namespace };
     const owned = { ...inNamespace, labelSelector: LABEL.name };
-    const { singletons, pods, services, leases, nodes, nodeLeases, slices } = this.#caches;
+    const { singletons, pods, services, leases, nodes, nodeLeases, slices, budgets } = this.#caches;
     return [
       this.#reflect(SINGLETON_SERVICE, singletons, inNamespace),
       this.#reflect(POD, pods, owned),
       this.#reflect(SERVICE, services, owned),
       this.#reflect(LEASE, leases, owned),
+      this.#reflect(disruptionBudgets, budgets, owned),
       ...(this.#options.mayReadNodes === false ? [] : [this.#reflect(NODE, nodes, {})]),
       ...(this.#options.mayReadNodeLeases === false
         ? []
@@ -192,7 +201,7 @@ export class Operator {
   }
 
   #listen(): void {
-    const { singletons, pods, services, leases, nodes, slices } = this.#caches;
+    const { singletons, pods, services, leases, nodes, slices, budgets } = this.#caches;
     const enqueueOwned = (old: KubeObject | undefined, current: KubeObject | undefined): void => {
       for (const object of [old, current])
         for (const key of object === undefined ? [] : keysOfOwned(object)) this.#enqueue(key);
@@ -208,6 +217,10 @@ export class Operator {
       enqueueOwned(old, current);
     });
     for (const store of [services, leases, slices]) store.onChange(enqueueOwned);
+    budgets.onChange((old, current) => {
+      // With every move a controller writes its status, which is none of our business.
+      if (!sameJson(old && contentOf(old), current && contentOf(current))) enqueueOwned(old, current);
+    });
     nodes.onChange((old, current) => {
       const name = (current ?? old)?.metadata.name;
       // Labels that are preferred choose among candidates when a move is needed, and give no reason for a look themselves.

@@ -4,6 +4,7 @@ import { ApiError, TransportError } from '../adapters/ports.ts';
 import type { Clock, Logger } from '../adapters/ports.ts';
 import { LABEL } from '../api/names.ts';
 import type { Pod } from '../api/objects.ts';
+import { isBudgetTaken } from '../core/budget.ts';
 import { decide } from '../core/decide.ts';
 import { podOf } from '../core/lease.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
@@ -31,7 +32,7 @@ export type Next =
   | { readonly kind: 'again' }
   | ({ readonly kind: 'backOff' } & Backoff);
 
-/** Somebody else's Lease or Service is in the way: no watch tells when it goes, so it is read again this often. */
+/** Somebody else's Lease, Service or budget is in the way: no watch tells when it goes, so it is read again this often. */
 const FOREIGN_RECHECK_MS = 10_000;
 
 export interface ReconcilerOptions extends Omit<Executor, 'onDone'> {
@@ -147,7 +148,8 @@ export class Reconciler {
   }
 
   async #settled(snapshot: Snapshot, plan: Plan): Promise<Next> {
-    const isInTheWay = plan.holds.some((hold) => hold.name === 'LeaseTaken' || hold.name === 'ServiceTaken');
+    const isInTheWay =
+      plan.holds.some((hold) => hold.name === 'LeaseTaken' || hold.name === 'ServiceTaken') || isBudgetTaken(snapshot);
     if (!isInTheWay) return { kind: 'settled', recheckAtMs: plan.recheckAtMs };
     if (await this.#isForeignGone(snapshot)) return { kind: 'again' };
     const recheckAtMs = this.#options.clock.monotonicMs() + FOREIGN_RECHECK_MS;
@@ -250,14 +252,16 @@ export class Reconciler {
   }
 
   /** Whether something that was in the way is no longer there; the caches then know, and nobody else tells. */
-  async #isForeignGone({ singleton, lease, service, headless }: Snapshot): Promise<boolean> {
-    const { api, caches } = this.#options;
+  async #isForeignGone(snapshot: Snapshot): Promise<boolean> {
+    const { singleton, lease, service, headless } = snapshot;
+    const { api, caches, disruptionBudgets } = this.#options;
     const names = objectNames(singleton.name);
     const ref = (name: string) => ({ namespace: singleton.namespace, name });
     const live = await Promise.all([
       ...(lease?.ours === false ? [readLive(api, LEASE, caches.leases, ref(names.lease))] : []),
       ...(service?.ours === false ? [readLive(api, SERVICE, caches.services, ref(names.service))] : []),
       ...(headless?.ours === false ? [readLive(api, SERVICE, caches.services, ref(names.headless))] : []),
+      ...(isBudgetTaken(snapshot) ? [readLive(api, disruptionBudgets, caches.budgets, ref(names.budget))] : []),
     ]);
     return live.includes(undefined);
   }

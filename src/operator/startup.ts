@@ -1,5 +1,6 @@
 /** Before the first watch: can the API server be reached, does it know us, and may we do what we must? */
 import {
+  discoverDisruptionBudgets,
   discoverEndpointSlices,
   LEASE,
   NODE,
@@ -31,6 +32,8 @@ const MAX_RETRY_MS = 10_000;
 export interface Cluster {
   /** In the version the server has. */
   readonly endpointSlices: ResourceType;
+  /** In the version the server has. */
+  readonly disruptionBudgets: ResourceType;
   /** A role bound to one namespace can't read nodes; then zones, preferred labels and `no-failover` on nodes are not known. */
   readonly mayReadNodes: boolean;
   /** Otherwise a lost node is known when Kubernetes says so of its Node object, 40 s later than the node was heard of last. */
@@ -66,11 +69,16 @@ async function examine({ api, logger, namespace }: StartupOptions): Promise<Clus
   if (endpointSlices === undefined) {
     throw new StartupError('the API server has no discovery.k8s.io/v1 or v1beta1; Kubernetes 1.20 or newer is needed');
   }
-  for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, endpointSlices]) {
+  const disruptionBudgets = await discoverDisruptionBudgets(api);
+  if (disruptionBudgets === undefined) {
+    throw new StartupError('the API server has neither policy/v1 nor v1beta1; Kubernetes 1.20 or newer is needed');
+  }
+  for (const type of [SINGLETON_SERVICE, POD, SERVICE, LEASE, endpointSlices, disruptionBudgets]) {
     await mayList(api, type, namespace, logger);
   }
   return {
     endpointSlices,
+    disruptionBudgets,
     mayReadNodes: await mayReadNodes(api, namespace, logger),
     mayReadNodeLeases: await mayReadNodeLeases(api, logger),
   };

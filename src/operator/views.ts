@@ -1,10 +1,20 @@
 /** From objects as the API server sends them to the views that decisions are made of. */
 import { ANNOTATION, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
-import type { EndpointSlice, KubeObject, Lease, Node, Pod, Service } from '../api/objects.ts';
+import type {
+  Condition,
+  EndpointSlice,
+  KubeObject,
+  Lease,
+  Node,
+  Pod,
+  PodDisruptionBudget,
+  Service,
+} from '../api/objects.ts';
 import { fromIso } from '../api/time.ts';
 import { isTerm, parseTerm } from '../core/lease.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
 import type {
+  BudgetView,
   Failure,
   LeaseView,
   Member,
@@ -133,6 +143,14 @@ export const serviceView = memoizedWith((service: Service, ownerUid: string): Ow
   spec: service.spec ?? {},
 }));
 
+export const budgetView = memoizedWith((budget: PodDisruptionBudget, ownerUid: string): Owned<BudgetView> => ({
+  ours: isOwnedBy(budget, ownerUid),
+  uid: budget.metadata.uid,
+  resourceVersion: budget.metadata.resourceVersion,
+  labels: budget.metadata.labels ?? {},
+  spec: budget.spec ?? {},
+}));
+
 /** @param labelKeys of the labels that the decision looks at */
 export const nodeView = (node: Node, labelKeys: readonly string[]): NodeView => ({
   zone: ZONE_LABELS.map((label) => node.metadata.labels?.[label]).find((zone) => zone !== undefined),
@@ -152,7 +170,19 @@ const DRAINING_TAINTS: Readonly<Record<string, string>> = {
   'karpenter.sh/disrupted': 'karpenter.sh/disrupted',
 };
 
-function drainingBy({ spec }: Node): string | undefined {
+/**
+ * The Ready condition of a node whose kubelet ends its pods since the machine shuts down (KEP-2000). It has no field or
+ * reason of its own: the words are the kubelet's (`nodeShutdownManager.ShutdownStatus`), the same since 1.20.
+ */
+export const shutdownCondition = ({ status }: Node): Condition | undefined =>
+  status?.conditions?.find(
+    ({ type, status: value, message }) =>
+      type === 'Ready' && value !== 'True' && message?.includes('node is shutting down') === true,
+  );
+
+function drainingBy(node: Node): string | undefined {
+  const { spec } = node;
+  if (shutdownCondition(node) !== undefined) return 'shutting down';
   if (spec?.unschedulable === true) return 'cordoned';
   return spec?.taints?.map(({ key }) => DRAINING_TAINTS[key]).find((how) => how !== undefined);
 }

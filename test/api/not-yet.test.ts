@@ -29,7 +29,6 @@ const SET: readonly (readonly [string, object])[] = [
   ['spec.fencing', aSpec({ fencing: { mode: 'Agent' } })],
   ['spec.update', aSpec({ update: { minReadySeconds: 0 } })],
   ['spec.switchover', aSpec({ switchover: { deadlineSeconds: 5 } })],
-  ['spec.disruptionBudget', aSpec({ disruptionBudget: false })],
 ];
 
 describe('what is accepted and not acted upon', () => {

@@ -5,6 +5,7 @@
 import { describeEndpointSlices, describeGarbageCollection } from './controllers.suite.ts';
 import { describeDeletion } from './deletion.suite.ts';
 import { describeDiscovery, describeLists } from './reads.suite.ts';
+import { describeDisruption } from './disruption.suite.ts';
 import { describeStatus } from './status.suite.ts';
 import { describeWatches } from './watches.suite.ts';
 import type { UseWorld } from './world.ts';
@@ -20,4 +21,5 @@ export function describeKubernetesApi(world: UseWorld): void {
   describeDiscovery(world);
   describeGarbageCollection(world);
   describeEndpointSlices(world);
+  describeDisruption(world);
 }

@@ -3,7 +3,14 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import { loadKubeconfig } from '../../src/adapters/kubernetes/kubeconfig.ts';
 import { createKubernetesApi } from '../../src/adapters/kubernetes/kubernetes-api.ts';
 import type { ClosableKubernetesApi } from '../../src/adapters/kubernetes/kubernetes-api.ts';
-import { LEASE, NODE, POD, discoverEndpointSlices } from '../../src/adapters/kubernetes/resources.ts';
+import {
+  LEASE,
+  NODE,
+  POD,
+  apiVersionOf,
+  discoverDisruptionBudgets,
+  discoverEndpointSlices,
+} from '../../src/adapters/kubernetes/resources.ts';
 import type { Suite } from '../control-plane/suite.ts';
 import { useSuite } from '../control-plane/use-suite.ts';
 import { until } from '../control-plane/wait.ts';
@@ -11,9 +18,14 @@ import { installCrd } from '../integration/crd.ts';
 import { refOf } from './world.ts';
 import type { ConformanceWorld, UseWorld } from './world.ts';
 
-async function realWorld(api: ClosableKubernetesApi, { namespace, controlPlane }: Suite): Promise<ConformanceWorld> {
+async function realWorld(
+  api: ClosableKubernetesApi,
+  { namespace, controlPlane, api: admin }: Suite,
+): Promise<ConformanceWorld> {
   const endpointSlices = await discoverEndpointSlices(api);
+  const disruptionBudgets = await discoverDisruptionBudgets(api);
   if (endpointSlices === undefined) throw new Error('the API server has no EndpointSlices');
+  if (disruptionBudgets === undefined) throw new Error('the API server has no PodDisruptionBudgets');
   const node = `silent-${namespace}`;
   await api.create(NODE, '', { metadata: { name: node } });
   return {
@@ -21,6 +33,11 @@ async function realWorld(api: ClosableKubernetesApi, { namespace, controlPlane }
     namespace,
     node,
     endpointSlices,
+    disruptionBudgets,
+    async evict({ metadata: { name } }) {
+      const eviction = { apiVersion: apiVersionOf(disruptionBudgets), kind: 'Eviction', metadata: { name, namespace } };
+      await admin.create(`/api/v1/namespaces/${namespace}/pods/${name}/eviction`, eviction);
+    },
     eventually: until,
     elapse: () => undefined,
     async compact() {

@@ -14,6 +14,10 @@ export interface ConformanceWorld {
   readonly node: string;
   /** In the version that the server has. */
   readonly endpointSlices: ResourceType;
+  /** In the version that the server has. */
+  readonly disruptionBudgets: ResourceType;
+  /** @throws an error with the `status` that the eviction API answered */
+  evict(pod: KubeObject): Promise<void>;
   /** Looks until it sees something, while controllers work. @throws when that takes too long */
   eventually<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T>;
   /** At the server so much time passes before this resolves, or passes by itself afterwards. */

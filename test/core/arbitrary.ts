@@ -14,7 +14,7 @@ import type {
   Snapshot,
   Stranger,
 } from '../../src/core/snapshot.ts';
-import { NOW, WALL_MS, aLease, aPod, aService, aSnapshot, aSpec } from '../builders.ts';
+import { NOW, WALL_MS, aBudget, aLease, aPod, aService, aSnapshot, aSpec } from '../builders.ts';
 
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined });
 
@@ -122,6 +122,14 @@ const service = (uid: string): fc.Arbitrary<Owned<ServiceView> | undefined> =>
       }),
   );
 
+const budget = maybe(
+  fc
+    .record({ ours, minAvailable: fc.integer({ min: 0, max: 2 }), isBoth: fc.boolean() })
+    .map(({ ours, minAvailable, isBoth }) =>
+      aBudget(1, { ours, spec: { ...aBudget().spec, minAvailable, ...(isBoth && { maxUnavailable: 1 }) } }),
+    ),
+);
+
 const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
   fc.record({
     trouble: maybe(holderAmong(all).map((holder) => ({ holder, cause: 'Failover', since: NOW }))),
@@ -174,6 +182,7 @@ const spec = fc
     replicas: fc.integer({ min: 1, max: 3 }),
     paused: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
     unreadyGraceMs: fc.constantFrom(0, 10_000),
+    disruptionBudget: fc.integer({ min: 0, max: 4 }).map((n) => n > 0),
   })
   .map(({ unreadyGraceMs, ...fields }): Spec => {
     return { ...DEFAULT_SPEC, ...fields, failover: { ...DEFAULT_SPEC.failover, unreadyGraceMs } };
@@ -189,7 +198,7 @@ const words = (object: object): string =>
     .map(([key, value]) => (value === true ? key : `${key}=${JSON.stringify(value)}`))
     .join(' ');
 
-function sketch({ singleton, members, strangers, nodes, lease, service, headless, memory }: Snapshot): string {
+function sketch({ singleton, members, strangers, nodes, lease, service, headless, budget, memory }: Snapshot): string {
   const { spec, problems, deleting, status } = singleton;
   const { replicas, paused, election } = spec ?? { replicas: 'none', paused: false };
   const strategy = election?.strategy;
@@ -214,6 +223,7 @@ function sketch({ singleton, members, strangers, nodes, lease, service, headless
     `  lease ${lease === undefined ? 'missing' : words(lease)}`,
     view('service', service),
     view('headless', headless),
+    view('budget', budget),
     `  memory ${words(memory)}`,
   ].join('\n');
 }
@@ -231,6 +241,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = members.chain((all) =>
       lease: lease(all),
       service: service('uid-service'),
       headless: service('uid-headless'),
+      budget,
       memory: fc.oneof(fc.constant(noMemory), memory(all)),
     })
     .map(({ spec, deleting, rejected, statusTerm, ...fields }) => {

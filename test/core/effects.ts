@@ -7,9 +7,9 @@ import { decide } from '../../src/core/decide.ts';
 import { selectedPods } from '../../src/core/invariants.ts';
 import { parseTerm } from '../../src/core/lease.ts';
 import type { Action, Expect, LabelPatch, Plan } from '../../src/core/plan.ts';
-import type { Instant, Member, Owned, ServiceView, Snapshot } from '../../src/core/snapshot.ts';
+import type { BudgetView, Instant, Member, Owned, ServiceView, Snapshot } from '../../src/core/snapshot.ts';
 import { afterAction, afterLooking } from '../../src/operator/memory.ts';
-import { aLease, serviceMadeFrom } from '../builders.ts';
+import { aLease, budgetMadeFrom, serviceMadeFrom } from '../builders.ts';
 
 /** Undefined: the server refuses it, since it was decided from a state that is no more. */
 export function apply(snapshot: Snapshot, action: Action, now: Instant): Snapshot | undefined {
@@ -28,8 +28,8 @@ export function withEndpoints(snapshot: Snapshot): Snapshot {
 }
 
 /** One more than any version in the snapshot. */
-export function nextVersion({ singleton, members, strangers, lease, service, headless }: Snapshot): string {
-  const all = [singleton, lease, service, headless, ...members, ...strangers];
+export function nextVersion({ singleton, members, strangers, lease, service, headless, budget }: Snapshot): string {
+  const all = [singleton, lease, service, headless, budget, ...members, ...strangers];
   return String(1 + Math.max(...all.map((object) => Number(object?.resourceVersion ?? 0))));
 }
 
@@ -80,6 +80,10 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
       if (mended === undefined) return undefined;
       return { ...snapshot, ...(isRouting ? { service: mended } : { headless: mended }) };
     }
+    case 'createBudget':
+    case 'mendBudget':
+    case 'deleteBudget':
+      return changeBudget(snapshot, action, resourceVersion);
     case 'createPod':
       return createPod(snapshot, action, now);
     case 'deletePod':
@@ -157,6 +161,28 @@ function mendService(
     annotations: merged(view.annotations, metadata?.annotations ?? {}) as Record<string, string>,
     labels: merged(view.labels, metadata?.labels ?? {}) as Record<string, string>,
   };
+}
+
+function changeBudget(
+  snapshot: Snapshot,
+  action: Extract<Action, { kind: 'createBudget' | 'mendBudget' | 'deleteBudget' }>,
+  resourceVersion: string,
+): Snapshot | undefined {
+  const { budget } = snapshot;
+  if (action.kind === 'createBudget') {
+    const made = budgetMadeFrom(action.body, `uid-budget-${resourceVersion}`, resourceVersion);
+    return budget === undefined ? { ...snapshot, budget: made } : undefined;
+  }
+  if (budget === undefined || !isMeant(budget, action.expect)) return undefined;
+  if (action.kind === 'deleteBudget') return { ...snapshot, budget: undefined };
+  const { spec, metadata } = action.patch as { spec?: object; metadata?: { labels: object } };
+  const mended: Owned<BudgetView> = {
+    ...budget,
+    resourceVersion,
+    spec: merged(budget.spec, spec ?? {}) as BudgetView['spec'],
+    labels: merged(budget.labels, metadata?.labels ?? {}) as Record<string, string>,
+  };
+  return { ...snapshot, budget: mended };
 }
 
 function createPod(

@@ -20,13 +20,18 @@ interface Question {
   readonly need?: Need;
   readonly alone?: boolean;
   readonly nowMs?: number;
+  readonly disruptionBudget?: boolean;
 }
 
 const hold = (question: Question = {}): Hold | undefined => {
   const { builder = aSteadyState(), paused = false, graceSeconds = 0, alone = false, nowMs = 0 } = question;
   return firstHold({
     snapshot: builder.build(),
-    spec: aSpec({ paused, failover: { unreadyGraceSeconds: graceSeconds } }),
+    spec: aSpec({
+      paused,
+      disruptionBudget: question.disruptionBudget ?? true,
+      failover: { unreadyGraceSeconds: graceSeconds },
+    }),
     need: question.need ?? need(),
     candidates: alone ? [] : [aPod().slot(1).build()],
     now: at(nowMs),
@@ -62,6 +67,14 @@ describe('a move that is needed', () => {
     ],
   ])('is held back %s', (_when, question, name, message) => {
     expect(hold(question)).toMatchObject({ name, message });
+  });
+
+  it.each([
+    [true, 'no member on another node can take over, so the drain has to wait: the first that becomes Ready will'],
+    [false, 'no member on another node can take over: the first that becomes Ready will'],
+  ])('by a lack of candidates tells whether a drain waits for it (with a budget: %s)', (disruptionBudget, why) => {
+    const draining = need({ kind: 'Switchover', reason: 'NodeDraining', message: 'node n is being drained' });
+    expect(hold({ alone: true, need: draining, disruptionBudget })?.message).toBe(`node n is being drained; ${why}`);
   });
 
   it.each<[string, Question, Hold['name']]>([

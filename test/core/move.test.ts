@@ -39,6 +39,14 @@ describe('a move is needed', () => {
       'ActiveFailed',
       'pod db-0-a failed (NodeLost)',
     ],
+    ...['Shutdown', 'NodeShutdown', 'Terminated'].map(
+      (reason): [string, (pod: PodBuilder) => PodBuilder, string, string] => [
+        `its kubelet ended the active with the machine (${reason})`,
+        (pod) => pod.failed(reason),
+        'ActiveFailed',
+        `pod db-0-a was ended by the shutdown of its node node-0 (${reason})`,
+      ],
+    ),
     ['its kubelet evicted the active', (pod) => pod.evicted(), 'ActiveEvicted', 'pod db-0-a was evicted'],
     ['the active is being evicted', (pod) => pod.evicting(), 'ActiveEvicted', 'pod db-0-a is being evicted'],
     ['the active is being deleted', (pod) => pod.terminating(), 'ActiveDeleted', 'pod db-0-a is being deleted'],

@@ -30,6 +30,9 @@ describe('an action in words', () => {
     ],
     [{ kind: 'createService', service: 's', body: {} }, 'createService s'],
     [{ kind: 'mendService', service: 's', expect: expectation, patch: {} }, 'mendService s'],
+    [{ kind: 'createBudget', budget: 'b', body: {} }, 'createBudget b'],
+    [{ kind: 'mendBudget', budget: 'b', expect: expectation, patch: {} }, 'mendBudget b'],
+    [{ kind: 'deleteBudget', budget: 'b', expect: expectation }, 'deleteBudget b'],
     [{ kind: 'checkTemplate', revision: 'r', body: {} }, 'checkTemplate r'],
     [{ kind: 'createPod', pod: 'p', slot: 1, body: {} }, 'createPod p'],
     [

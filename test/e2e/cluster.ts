@@ -1,6 +1,7 @@
 /** The cluster under test, and questions to it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Api, HttpError } from './api.ts';
+import type { Obj } from './api.ts';
 import { whyNoNodeFaults } from './faults.ts';
 import { isReady, readyUids, restarts } from './objects.ts';
 import type { Lease, NodeObject, Pod, Service, Singleton, Slice } from './objects.ts';
@@ -131,11 +132,23 @@ export class Cluster {
     await this.api.remove(`${core(pod.metadata.namespace ?? NAMESPACE)}/pods/${pod.metadata.name}`, graceSeconds);
   }
 
+  /** While it has its budget, the active is not evicted at all. */
   async evict(pod: Pod): Promise<void> {
+    await this.#budget(false);
     await this.api.create(`${core(NAMESPACE)}/pods/${pod.metadata.name}/eviction`, {
       apiVersion: `policy/${this.evictionVersion}`,
       kind: 'Eviction',
       metadata: { name: pod.metadata.name, namespace: NAMESPACE },
+    });
+    await this.#budget(true);
+  }
+
+  async #budget(disruptionBudget: boolean): Promise<void> {
+    await this.api.patch(`${SINGLETONS}/echo`, { spec: { disruptionBudget } });
+    const path = `/apis/policy/${this.evictionVersion}/namespaces/${NAMESPACE}/poddisruptionbudgets`;
+    await this.until(`the budget to be ${disruptionBudget ? 'there' : 'gone'}`, async () => {
+      const budgets = await this.api.list<Obj>(path);
+      return budgets.some(({ metadata }) => metadata.name === 'echo') === disruptionBudget;
     });
   }
 

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { GROUP, LABEL } from '../../src/api/names.ts';
+import type { PodDisruptionBudget } from '../../src/api/objects.ts';
 import { readAudit } from '../control-plane/audit.ts';
 import { serviceAccountToken, startControlPlane } from '../control-plane/control-plane.ts';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
@@ -134,6 +135,21 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
     await world.settled('db', ({ service }) => expect(service.metadata.labels?.[LABEL.name]).toBe('db'));
     await suite.api.delete(world.of('db').lease);
     await world.settled('db', ({ term }) => expect(term).toBeGreaterThan(1000));
+  });
+
+  test("its PodDisruptionBudget is mended, taken away, and left alone where it is somebody else's", async () => {
+    const { budget } = world.of('db');
+    await suite.api.patch(budget, { spec: { minAvailable: 0 } });
+    const isMended = async () => (await suite.api.get<PodDisruptionBudget>(budget)).spec?.minAvailable === 1;
+    await until('the budget to be mended', isMended);
+    await world.change('db', { disruptionBudget: false });
+    await until('the budget to be gone', () => world.gone(budget));
+    await suite.api.create(world.paths.budgets, { metadata: { name: 'db' }, spec: { maxUnavailable: 1 } });
+    await world.change('db', { disruptionBudget: true });
+    await world.told('db', (status) =>
+      expect(conditionOf(status, 'SpecAccepted')?.message).toContain('PodDisruptionBudget db exists'),
+    );
+    await suite.api.delete(budget);
   });
 
   test('a status that somebody else changed meanwhile is read again', async () => {

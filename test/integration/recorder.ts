@@ -172,4 +172,28 @@ export function flipsToNobody(history: readonly Change[]): string[] {
   return lost;
 }
 
+/** Whoever is selected is Ready and not going, from the first flip on: the Service has somebody to route to all the time. */
+export function statesWithoutService(history: readonly Change[]): string[] {
+  const pods = new Map<string, Pod>();
+  const services = new Map<string, Service>();
+  const lost: string[] = [];
+  for (const change of history) {
+    if (change.kind === 'pod') keep(pods, change.object, change.deleted);
+    if (change.kind === 'service') keep(services, change.object, change.deleted);
+    for (const { metadata, spec } of services.values()) {
+      const term = spec?.selector?.[LABEL.term];
+      if (term === undefined || term === '0') continue;
+      const selected = [...pods.values()].filter(
+        (pod) => pod.metadata.labels?.[LABEL.term] === term && pod.metadata.labels[LABEL.name] === metadata.name,
+      );
+      if (!selected.some(serves)) lost.push(`at version ${change.version}: Service ${metadata.name} has nobody`);
+    }
+  }
+  return lost;
+}
+
+const serves = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp === undefined &&
+  status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') === true;
+
 const namesOf = (pods: readonly Pod[]): string => pods.map(({ metadata }) => metadata.name).join(' and ');

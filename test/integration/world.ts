@@ -10,6 +10,7 @@ import {
   KIND,
   LABEL,
   ROLE,
+  budgetName,
   headlessServiceName,
   holderIdentity,
   leaseName,
@@ -73,7 +74,8 @@ export class World {
 
   get paths() {
     const core = `/api/v1/namespaces/${this.namespace}`;
-    const slices = this.suite.controlPlane.minorVersion >= 21 ? 'v1' : 'v1beta1';
+    // Of EndpointSlices and PodDisruptionBudgets alike.
+    const version = this.suite.controlPlane.minorVersion >= 21 ? 'v1' : 'v1beta1';
     return {
       singletons: `/apis/${API_VERSION}/namespaces/${this.namespace}/singletonservices`,
       pods: `${core}/pods`,
@@ -81,18 +83,20 @@ export class World {
       events: `${core}/events`,
       quotas: `${core}/resourcequotas`,
       leases: `/apis/coordination.k8s.io/v1/namespaces/${this.namespace}/leases`,
-      slices: `/apis/discovery.k8s.io/${slices}/namespaces/${this.namespace}/endpointslices`,
+      slices: `/apis/discovery.k8s.io/${version}/namespaces/${this.namespace}/endpointslices`,
+      budgets: `/apis/policy/${version}/namespaces/${this.namespace}/poddisruptionbudgets`,
     };
   }
 
   /** Paths of the objects of one singleton. */
   of(name: string) {
-    const { singletons, services, leases } = this.paths;
+    const { singletons, services, leases, budgets } = this.paths;
     return {
       singleton: `${singletons}/${name}`,
       lease: `${leases}/${leaseName(name)}`,
       service: `${services}/${serviceName(name)}`,
       headless: `${services}/${headlessServiceName(name)}`,
+      budget: `${budgets}/${budgetName(name)}`,
     };
   }
 

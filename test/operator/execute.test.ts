@@ -8,6 +8,7 @@ import type { Outcome } from '../../src/operator/execute.ts';
 import { observe } from '../../src/operator/observe.ts';
 import { Recollections } from '../../src/operator/memory.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { DISRUPTION_BUDGETS } from './resources.ts';
 import { FakeCluster } from './fake-cluster.ts';
 import { aSingleton } from './objects.ts';
 
@@ -27,6 +28,7 @@ function run(cluster: FakeCluster, actions: readonly Action[], done: Action[] = 
     api: cluster,
     caches: cluster.caches,
     clock: new ManualClock(),
+    disruptionBudgets: DISRUPTION_BUDGETS,
     onDone,
   });
 }

@@ -6,7 +6,7 @@ import type { Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { createCaches } from '../../src/operator/caches.ts';
 import { Reconciler } from '../../src/operator/reconcile.ts';
-import { objectsOf } from './resources.ts';
+import { DISRUPTION_BUDGETS, objectsOf } from './resources.ts';
 import { KEY, failing, steady } from './stage.ts';
 import type { Stage } from './stage.ts';
 
@@ -236,7 +236,8 @@ describe('a new leader', () => {
     await stage.look();
     stage.setReady(old, true);
     caches.pods.apply('MODIFIED', cluster.find<Pod>(POD, old) as Pod);
-    return { stage, old, successor: new Reconciler({ api: cluster, caches, clock, logger: cluster.logger }) };
+    const options = { api: cluster, caches, clock, logger: cluster.logger, disruptionBudgets: DISRUPTION_BUDGETS };
+    return { stage, old, successor: new Reconciler(options) };
   }
 
   const listings = (stage: Stage, from: number): number =>
@@ -247,7 +248,9 @@ describe('a new leader', () => {
     const from = stage.cluster.requests.length;
     await successor.reconcile(KEY);
     expect(listings(stage, from)).toBe(1);
-    expect(stage.since(from).filter((text) => text.startsWith('patch'))).toEqual([]);
+    // All that is left of the move: the budget follows the Service.
+    const patches = stage.since(from).filter((text) => text.startsWith('patch'));
+    expect(patches).toEqual(['patch poddisruptionbudgets/db']);
     expect(stage.active).not.toBe(old);
     const roles = stage.cluster.all<Pod>(POD).map(({ metadata }) => metadata.labels?.[LABEL.role]);
     expect(roles.filter((role) => role === 'active')).toHaveLength(1);

@@ -67,6 +67,24 @@ describe('a snapshot', () => {
     expect(nodes).toEqual({ 'node-a': { zone: undefined, noFailover: true, draining: undefined, labels: {} } });
   });
 
+  it('has a node that shuts down as drained, and keeps of its conditions what tells that and whether it is known', () => {
+    const says = (message: string) => [
+      { type: 'MemoryPressure', status: 'False' as const, message: 'enough' },
+      { type: 'Ready', status: 'False' as const, message, lastHeartbeatTime: '2026-01-01T00:00:00Z' },
+    ];
+    let kept: unknown;
+    const look = (message: string) =>
+      seen(({ pods, nodes }) => {
+        pods.apply('ADDED', aPodObject());
+        nodes.apply('ADDED', { ...aNode('node-a', { namespace: '' }), status: { conditions: says(message) } });
+        kept = nodes.get(undefined, 'node-a')?.status;
+      }).nodes['node-a']?.draining;
+    expect(look('node is shutting down')).toBe('shutting down');
+    expect(kept).toEqual({ conditions: [{ type: 'Ready', status: 'False', message: 'node is shutting down' }] });
+    expect(look('PLEG is not healthy')).toBeUndefined();
+    expect(kept).toEqual({ conditions: [{ type: 'Ready', status: 'False' }] });
+  });
+
   it('has of the labels of a node only those that the preferences of the spec in force name', () => {
     const matchExpressions = [{ key: 'disk', operator: 'In', values: ['ssd'] }];
     const election = { preferences: [{ weight: 1, preference: { matchExpressions } }] };

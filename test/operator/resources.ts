@@ -12,6 +12,14 @@ export const ENDPOINT_SLICES: ResourceType = {
   namespaced: true,
 };
 
+export const DISRUPTION_BUDGETS: ResourceType = {
+  group: 'policy',
+  version: 'v1',
+  plural: 'poddisruptionbudgets',
+  kind: 'PodDisruptionBudget',
+  namespaced: true,
+};
+
 /** Each cache with the resource that fills it. */
 export const objectsOf = (caches: Caches): readonly { type: ResourceType; store: Store<KubeObject> }[] => [
   { type: SINGLETON_SERVICE, store: caches.singletons },
@@ -20,4 +28,5 @@ export const objectsOf = (caches: Caches): readonly { type: ResourceType; store:
   { type: LEASE, store: caches.leases },
   { type: NODE, store: caches.nodes },
   { type: ENDPOINT_SLICES, store: caches.slices },
+  { type: DISRUPTION_BUDGETS, store: caches.budgets },
 ];

@@ -7,6 +7,7 @@ import type { Action } from '../../src/core/plan.ts';
 import { Reconciler } from '../../src/operator/reconcile.ts';
 import type { Next } from '../../src/operator/reconcile.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { DISRUPTION_BUDGETS } from './resources.ts';
 import { FakeCluster } from './fake-cluster.ts';
 import type { Request } from './fake-cluster.ts';
 import { MIDNIGHT, aSingleton } from './objects.ts';
@@ -27,6 +28,7 @@ export class Stage {
       api: this.cluster,
       caches: this.cluster.caches,
       clock: this.clock,
+      disruptionBudgets: DISRUPTION_BUDGETS,
       logger: this.cluster.logger,
       onAction: (_key, action) => void this.done.push(action),
       onError: (reason) => void this.errors.push(reason),

@@ -238,6 +238,22 @@ describe('a node', () => {
   });
 });
 
+describe('a node whose machine shuts down', () => {
+  const withReady = (status: 'True' | 'False', message: string): Node => ({
+    ...aNode('n', {}),
+    status: { conditions: [{ type: 'Ready', status, reason: 'KubeletNotReady', message }] },
+  });
+
+  it.each<[string, Node, string | undefined]>([
+    ['says so itself', withReady('False', 'node is shutting down'), 'shutting down'],
+    ['says so among other things', withReady('False', '[PLEG is not healthy, node is shutting down]'), 'shutting down'],
+    ['is not Ready for another reason', withReady('False', 'PLEG is not healthy'), undefined],
+    ['is Ready again', withReady('True', 'kubelet is posting ready status'), undefined],
+  ])('is being drained as long as it %s', (_what, node, draining) => {
+    expect(nodeView(node, []).draining).toBe(draining);
+  });
+});
+
 describe('the labels of a node', () => {
   const node = aNode('n', { labels: { disk: 'ssd', rack: '7', zone: 'a' } });
 

@@ -1,6 +1,7 @@
 /** The words of a script. Each does something to the world; then the operator looks, and the trace tells what it did. */
 import { LABEL } from '../../src/api/names.ts';
 import type { Member } from '../../src/core/snapshot.ts';
+import { aBudget } from '../builders.ts';
 import { nextVersion } from '../core/effects.ts';
 import type { World } from './world.ts';
 
@@ -28,8 +29,8 @@ const preference = (text: string): object => {
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
-   * `spec replicas=3 paused=true grace=10 strategy=Priority priorities=1,3,2 prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300`: the
-   * spec from here on. A preference is a label, its value and the weight.
+   * `spec replicas=3 paused=true grace=10 strategy=Priority priorities=1,3,2 prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300
+   * budget=false`: the spec from here on. A preference is a label, its value and the weight.
    */
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
@@ -41,6 +42,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         ...(fields['quarantine'] !== undefined && { quarantine: quarantine(fields['quarantine']) }),
       },
       service: { type: fields['type'] ?? 'ClusterIP' },
+      disruptionBudget: fields['budget'] !== 'false',
       election: {
         strategy: fields['strategy'] ?? 'Oldest',
         priorities: fields['priorities']?.split(',').map(Number),
@@ -54,6 +56,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   /** `cordon node-1`: as `kubectl drain` begins; `uncordon node-1`. */
   cordon: (world, name = '') => world.changeNode(name, { draining: 'cordoned' }),
+  'shut-down': (world, name = '') => world.changeNode(name, { draining: 'shutting down' }),
   uncordon: (world, name = '') => world.changeNode(name, { draining: undefined }),
   'bad-spec': (world) => world.rejectSpec(),
   delete: (world, what, ...rest) => {
@@ -61,6 +64,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     if (what === 'lease') return world.edit({ lease: undefined });
     if (what === 'service') return world.edit({ service: undefined });
     if (what === 'headless') return world.edit({ headless: undefined });
+    if (what === 'budget') return world.edit({ budget: undefined });
     return world.change(world.member(what ?? rest.join(' ')), { terminating: true });
   },
   // Kubelets.
@@ -75,7 +79,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     world.change(world.member(name), { ready: false, readySinceWallMs: undefined, crash: 'app: exit code 1' }),
   fail: (world, name = 'active', reason) =>
     world.change(world.member(name), { ready: false, phase: 'Failed', podReason: reason }),
-  evict: (world, name = 'active') => world.change(world.member(name), { terminating: true, evicting: true }),
+  /** By the eviction API, which asks the budget; not by a kubelet. */
+  evict: (world, name = 'active') => world.evict(world.member(name)),
   /** Force-deleted: gone without a trace. */
   vanish: (world, name = 'active') => world.remove(world.member(name)),
   /** The kubelets finish what is being deleted. */
@@ -124,6 +129,14 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     const spec = { ...service.spec, ...(type !== undefined && { type }) };
     world.edit({ service: { ...service, resourceVersion: nextVersion(world.snapshot), spec } });
   },
+  'edit-budget': (world, minAvailable = '0') => {
+    const { budget } = world.snapshot;
+    if (budget === undefined) throw new Error('there is no PodDisruptionBudget to edit');
+    const spec = { ...budget.spec, minAvailable: Number(minAvailable) };
+    world.edit({ budget: { ...budget, resourceVersion: nextVersion(world.snapshot), spec } });
+  },
+  /** Somebody's own, in the place of ours. */
+  'foreign-budget': (world) => world.edit({ budget: aBudget(1, { ours: false, spec: { maxUnavailable: 0 } }) }),
   stranger: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
     const resourceVersion = nextVersion(world.snapshot);

@@ -2,7 +2,7 @@
  * A small world for scripts: one singleton in a cluster whose parts (kubelets, users, the operator) do what the script
  * says. What the API server makes of an action is `apply`; the clock stands still until the script lets it tick.
  */
-import { holderIdentity } from '../../src/api/names.ts';
+import { LABEL, holderIdentity } from '../../src/api/names.ts';
 import { decide } from '../../src/core/decide.ts';
 import type { Violation } from '../../src/core/invariants.ts';
 import { recordGrant, selectedPods, violationsBetween, violationsIn, violationsOf } from '../../src/core/invariants.ts';
@@ -10,7 +10,7 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import type { Instant, Member, NodeView, Snapshot } from '../../src/core/snapshot.ts';
+import type { BudgetView, Instant, Member, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
 import { aSnapshot, aSpec, at } from '../builders.ts';
@@ -145,6 +145,14 @@ export class World {
     this.edit({ members: this.snapshot.members.filter(({ uid }) => uid !== member.uid) });
   }
 
+  evict(member: Member): void {
+    const { budget } = this.snapshot;
+    const isProtected =
+      budget?.ours === true && Number(budget.spec.minAvailable) > 0 && isSelected(budget, member.term);
+    if (isProtected && member.ready) this.lines.push(`the eviction of ${this.#short(member.pod)} is refused`);
+    else this.change(member, { terminating: true, evicting: true });
+  }
+
   changeNode(name: string, fields: Partial<NodeView>): void {
     const { nodes } = this.snapshot;
     const view = nodes[name] ?? { zone: undefined, noFailover: false, draining: undefined, labels: {} };
@@ -269,6 +277,9 @@ export class World {
     return `  ${this.#nameOf(member.pod)}: ${words.join(', ')}`;
   }
 }
+
+const isSelected = ({ spec }: BudgetView, term: number | undefined): boolean =>
+  term !== undefined && spec.selector?.matchLabels?.[LABEL.term] === String(term);
 
 /** Events by their message: it is what people read. */
 const describe = (action: Action): string =>

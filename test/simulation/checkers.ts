@@ -143,8 +143,14 @@ export class Checkers {
       case SERVICE:
         return this.#onService(write, author);
       default:
-        return undefined;
+        return write.type.plural === 'poddisruptionbudgets' ? this.#onBudget(write, author) : undefined;
     }
+  }
+
+  #onBudget({ before, after }: Write, author: Author | undefined): void {
+    const object = after ?? before;
+    if (author !== undefined && object !== undefined && this.#ownerOf(object) === undefined)
+      this.#foreign(before, author);
   }
 
   /** A patch or deletion that was decided before somebody else changed the object must be refused (compare-and-swap). */

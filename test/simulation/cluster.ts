@@ -28,16 +28,18 @@ export interface Cluster {
   create(user: string, type: ResourceType, body: object): boolean;
   patch(user: string, type: ResourceType, object: KubeObject, patch: object, subresource?: 'status'): boolean;
   delete(user: string, type: ResourceType, object: KubeObject, gracePeriodSeconds?: number): boolean;
+  /** By the eviction API; false: refused, by a budget or since it comes too late. */
+  evict(user: string, pod: KubeObject): boolean;
   bind(user: string, pod: KubeObject, node: string): boolean;
 }
 
 /** Whoever is refused comes too late, which is ordinary; what the server does not understand is a mistake of ours. */
-function isTaken(write: () => unknown): boolean {
+function isTaken(write: () => unknown, refusals: readonly number[] = [404, 409]): boolean {
   try {
     write();
     return true;
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 409)) return false;
+    if (error instanceof ApiError && refusals.includes(error.status)) return false;
     throw error;
   }
 }
@@ -64,5 +66,6 @@ export const clusterOf = (server: SimulatedApiServer): Cluster => ({
         ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
       }),
     ),
+  evict: (user, { metadata }) => isTaken(() => server.evict(user, POD, metadata), [404, 409, 429, 500]),
   bind: (user, { metadata }, node) => isTaken(() => server.bindPod(user, POD, metadata, node)),
 });

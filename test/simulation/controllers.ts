@@ -1,5 +1,6 @@
-/** kube-controller-manager: its garbage collector and its EndpointSlices, each a while behind. */
+/** kube-controller-manager: its garbage collector, its EndpointSlices and its count of disruptions, each a while behind. */
 import type { SimulatedApiServer } from './api-server/server.ts';
+import { DisruptionController } from './api-server/disruption-controller.ts';
 import { EndpointSliceController } from './api-server/endpoint-slice-controller.ts';
 import { GarbageCollector } from './api-server/garbage-collector.ts';
 import type { Engine } from './engine.ts';
@@ -17,7 +18,7 @@ export interface ControllersOptions {
 }
 
 /** The longest they are behind. */
-const MAX_LAG_MS = { slices: 3_000, garbage: 5_000 };
+const MAX_LAG_MS = { slices: 3_000, garbage: 5_000, budgets: 3_000 };
 
 export class Controllers {
   readonly #options: ControllersOptions;
@@ -34,6 +35,7 @@ export class Controllers {
     this.#parts = [
       part(new EndpointSliceController(server), MAX_LAG_MS.slices),
       part(new GarbageCollector(server), MAX_LAG_MS.garbage),
+      part(new DisruptionController(server), MAX_LAG_MS.budgets),
     ];
   }
 

@@ -13,6 +13,7 @@ import {
 import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
+import { BUDGET_EDITS, DRAIN_FAULTS } from './drains.ts';
 import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
 import type { Network } from './faulty-wire.ts';
@@ -31,13 +32,15 @@ export interface Targets {
   readonly replicas: readonly Replica[];
   readonly trace: Trace;
   readonly chance: Chance;
+  /** In the version that the server has. */
+  readonly disruptionBudgets: ResourceType;
   /** The API server forgets old versions: watches that resume from them get 410. */
   readonly compact: () => void;
 }
 
 const USER = 'user';
 
-type Fault = (targets: Targets) => string | undefined;
+export type Fault = (targets: Targets) => string | undefined;
 
 const pods = ({ cluster }: Targets): readonly Pod[] => cluster.list<Pod>(POD);
 
@@ -559,6 +562,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [0.3, 'recreate', recreate],
   [2, 'unheardMove', unheardMove],
   [0.5, 'restoreFromBackup', restoreFromBackup],
+  ...DRAIN_FAULTS,
 ];
 
 /** What people do to objects, and the operator has to put right. */
@@ -572,6 +576,7 @@ export const EDITS: readonly Fault[] = [
   editService,
   editService,
   stranger,
+  ...BUDGET_EDITS,
 ];
 
 export class Nemesis {

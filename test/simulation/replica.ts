@@ -4,6 +4,7 @@ import type { KubernetesApi, Logger, LogFields, ResourceType } from '../../src/a
 import { electionTimes } from '../../src/core/leadership.ts';
 import { Election } from '../../src/operator/election.ts';
 import { Operator } from '../../src/operator/operator.ts';
+import { budgetType } from './api-server/budgets.ts';
 import { FaultyWire } from './faulty-wire.ts';
 import type { Network, WireWatcher } from './faulty-wire.ts';
 import { LEADER_LEASE } from './manifest.ts';
@@ -123,7 +124,8 @@ export class Replica {
     const api = connect(wire, name);
     const random = new Chance(seed, `jitter ${name}`).next;
     const parts = { api, random, clock: process.clock, logger: this.#logger() };
-    const operator = new Operator({ ...parts, endpointSlices: ENDPOINT_SLICES, metrics: noMetrics, concurrency: 16 });
+    const versioned = { endpointSlices: ENDPOINT_SLICES, disruptionBudgets: budgetType('v1') };
+    const operator = new Operator({ ...parts, ...versioned, metrics: noMetrics, concurrency: 16 });
     const election = new Election({
       ...parts,
       ...LEADER_LEASE,

@@ -1,8 +1,8 @@
 /** What must be the case when nothing has gone wrong for a while: one active, routed, told of, and nothing to do (I6). */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import { LABEL, ROLE, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
-import type { EndpointSlice, KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
+import { LABEL, ROLE, budgetName, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import type { EndpointSlice, KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
@@ -13,6 +13,7 @@ export interface Question {
   readonly cluster: Cluster;
   readonly replicas: readonly Replica[];
   readonly endpointSlices: ResourceType;
+  readonly disruptionBudgets: ResourceType;
   /** UIDs of pods that are not Ready and will not be: none of them may be the active. */
   readonly unwell: ReadonlySet<string>;
 }
@@ -20,7 +21,7 @@ export interface Question {
 /** The active's identity, or what is still wrong. */
 export type Verdict = { readonly active: string } | { readonly wrong: string };
 
-export function settledOn({ cluster, replicas, endpointSlices, unwell }: Question): Verdict {
+export function settledOn({ cluster, replicas, endpointSlices, disruptionBudgets, unwell }: Question): Verdict {
   const leading = replicas.filter(({ isLeading }) => isLeading);
   if (leading.length !== 1) return wrong(`${leading.length} replicas lead`);
   const singleton = find<SingletonService>(cluster, SINGLETON_SERVICE, SINGLETON);
@@ -43,6 +44,7 @@ export function settledOn({ cluster, replicas, endpointSlices, unwell }: Questio
     wrongRouting(cluster, uid, all, active) ??
     wrongLabels(all, active) ??
     wrongSlices(cluster, endpointSlices, active) ??
+    wrongBudget(find<PodDisruptionBudget>(cluster, disruptionBudgets, budgetName(SINGLETON)), uid, active) ??
     wrongStatus(singleton, active);
   return problem === undefined ? { active: holder } : wrong(problem);
 }
@@ -88,6 +90,21 @@ function wrongSlices(cluster: Cluster, type: ResourceType, active: Pod): string 
   const routed = readyUids(slices);
   const isRight = routed.length === 1 && routed[0] === active.metadata.uid;
   return isRight ? undefined : `the EndpointSlices name ${routed.join(' and ') || 'nobody'}`;
+}
+
+function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string, active: Pod): string | undefined {
+  if (budget === undefined) return 'there is no PodDisruptionBudget';
+  const { minAvailable, maxUnavailable, selector } = budget.spec ?? {};
+  const labels = selector?.matchLabels ?? {};
+  const isRight =
+    controllerOf(budget)?.uid === owner &&
+    budget.metadata.labels?.[LABEL.name] === SINGLETON &&
+    minAvailable === 1 &&
+    maxUnavailable === undefined &&
+    Object.keys(labels).length === 2 &&
+    labels[LABEL.name] === SINGLETON &&
+    labels[LABEL.term] === active.metadata.labels?.[LABEL.term];
+  return isRight ? undefined : `the PodDisruptionBudget is not ours, or says ${JSON.stringify(budget.spec)}`;
 }
 
 function wrongStatus({ status, metadata }: SingletonService, active: Pod): string | undefined {

@@ -87,7 +87,9 @@ async function comeToRest(world: World, targets: Targets): Promise<void> {
 
 function targetsOf(world: World, chance: Chance): Targets {
   const { engine, cluster, network, kubelets, replicas, trace } = world;
-  return { engine, cluster, network, kubelets, replicas, trace, chance, compact: () => world.server.compact() };
+  const { disruptionBudgets } = world.server;
+  const compact = (): void => world.server.compact();
+  return { engine, cluster, network, kubelets, replicas, trace, chance, disruptionBudgets, compact };
 }
 
 /** From a quiet network to a bad one. */

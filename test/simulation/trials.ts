@@ -8,6 +8,7 @@ import { KIND, LABEL, holderIdentity, leaseName, serviceName } from '../../src/a
 import type { Lease, Pod } from '../../src/api/objects.ts';
 import { controllerOf } from '../../src/operator/views.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
+import { cordon, evictAll } from './drains.ts';
 import { EDITS } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
 import type { World } from './world.ts';
@@ -92,7 +93,31 @@ const nodeLoss: Trial = async (world, { chance, cluster, kubelets }) => {
   await world.settle(WITHIN_MS);
 };
 
-const TRIALS: readonly Trial[] = [harmless, edit, edit, failure, nodeLoss];
+/**
+ * The node of the active is drained, as kubectl does it: the drain finishes, and nothing moves back when the node is
+ * uncordoned. One member alone has nobody to hand over to: its drain waits.
+ */
+const drain: Trial = async (world, { cluster, chance }) => {
+  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+  const pods = cluster.list<Pod>(POD);
+  const active = pods.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  const node = active?.spec?.nodeName;
+  if (node === undefined || pods.length < 2) return;
+  world.trace.note('trial', `${node} is drained, with the active ${active?.metadata.name} on it`);
+  cordon(cluster, node, true);
+  await world.run(chance.logBetween(1, 1_000));
+  const untilMs = world.engine.nowMs + WITHIN_MS;
+  while (evictAll(cluster, node) > 0 && world.engine.nowMs < untilMs && !world.engine.isStopped) await world.run(5_000);
+  if (evictAll(cluster, node) > 0) world.violated({ checker: 'I6', message: `the drain of ${node} does not finish` });
+  const drained = await world.settle(WITHIN_MS);
+  cordon(cluster, node, false);
+  await world.run(2_000);
+  const later = await world.settle(WITHIN_MS);
+  if (later !== drained)
+    world.violated({ checker: 'I6', message: `${drained} was the active, and after the uncordon it is ${later}` });
+};
+
+const TRIALS: readonly Trial[] = [harmless, edit, edit, failure, nodeLoss, drain];
 
 export async function tryOut(world: World, targets: Targets, count: number): Promise<void> {
   for (let tried = 0; tried < count && !world.engine.isStopped; tried += 1)

@@ -115,16 +115,18 @@ export class World {
           this.cluster.patch('user', type, object, { metadata: { labels: { [NO_FAILOVER]: null } } });
     }
     for (const node of this.cluster.list<Node>(NODE))
-      if (node.spec?.taints !== undefined) this.cluster.patch('user', NODE, node, { spec: { taints: null } });
-    const spec = { ...manifest().spec, paused: false, election: null, failover: null };
+      if (node.spec?.taints !== undefined || node.spec?.unschedulable === true)
+        this.cluster.patch('user', NODE, node, { spec: { taints: null, unschedulable: null } });
+    const spec = { ...manifest().spec, paused: false, election: null, failover: null, disruptionBudget: true };
     const singleton = this.cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
     if (singleton === undefined) this.cluster.create('user', SINGLETON_SERVICE, manifest());
     else this.cluster.patch('user', SINGLETON_SERVICE, singleton, { spec });
   }
 
   get verdict(): Verdict {
-    const { cluster, replicas, unwell } = this;
-    return settledOn({ cluster, replicas, unwell, endpointSlices: this.server.endpointSlices });
+    const { cluster, replicas, unwell, server } = this;
+    const { endpointSlices, disruptionBudgets } = server;
+    return settledOn({ cluster, replicas, unwell, endpointSlices, disruptionBudgets });
   }
 
   run(forMs: number): Promise<void> {
@@ -177,7 +179,8 @@ export class World {
   }
 
   state(): KubeObject[] {
-    const types = [SINGLETON_SERVICE, LEASE, SERVICE, POD, this.server.endpointSlices];
+    const { endpointSlices, disruptionBudgets } = this.server;
+    const types = [SINGLETON_SERVICE, LEASE, SERVICE, POD, NODE, endpointSlices, disruptionBudgets];
     return types.flatMap((type) => [...this.server.objects(type)]);
   }
 

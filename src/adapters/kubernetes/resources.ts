@@ -36,6 +36,14 @@ const endpointSlices = (version: string): ResourceType => ({
   namespaced: true,
 });
 
+const disruptionBudgets = (version: string): ResourceType => ({
+  group: 'policy',
+  version,
+  plural: 'poddisruptionbudgets',
+  kind: 'PodDisruptionBudget',
+  namespaced: true,
+});
+
 interface ApiGroup {
   readonly versions?: readonly { readonly version?: string }[];
 }
@@ -45,11 +53,21 @@ interface ApiGroup {
  * Undefined when it has neither; every other failure is thrown (`ApiError`, `TransportError`).
  */
 export async function discoverEndpointSlices(api: KubernetesApi): Promise<ResourceType | undefined> {
+  const version = await newestOf(api, 'discovery.k8s.io');
+  return version === undefined ? undefined : endpointSlices(version);
+}
+
+/** The same of PodDisruptionBudgets: `v1` since Kubernetes 1.21, `v1beta1` until 1.24. */
+export async function discoverDisruptionBudgets(api: KubernetesApi): Promise<ResourceType | undefined> {
+  const version = await newestOf(api, 'policy');
+  return version === undefined ? undefined : disruptionBudgets(version);
+}
+
+async function newestOf(api: KubernetesApi, name: string): Promise<string | undefined> {
   try {
-    const group = await api.getPath<ApiGroup>('/apis/discovery.k8s.io');
+    const group = await api.getPath<ApiGroup>(`/apis/${name}`);
     const served = new Set(group.versions?.map((entry) => entry.version));
-    const version = ['v1', 'v1beta1'].find((candidate) => served.has(candidate));
-    return version === undefined ? undefined : endpointSlices(version);
+    return ['v1', 'v1beta1'].find((candidate) => served.has(candidate));
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;

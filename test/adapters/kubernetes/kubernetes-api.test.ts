@@ -6,6 +6,7 @@ import {
   type RequestRecord,
 } from '../../../src/adapters/kubernetes/kubernetes-api.ts';
 import {
+  discoverDisruptionBudgets,
   discoverEndpointSlices,
   isServed,
   LEASE,
@@ -550,6 +551,16 @@ describe('discovery', () => {
   ])('of EndpointSlices picks, of %s, %s', async (versions, picked) => {
     const { api } = await serve(groups(...versions));
     expect((await discoverEndpointSlices(api))?.version).toBe(picked);
+  });
+
+  it.each([
+    [['v1', 'v1beta1'], 'v1'],
+    [['v1beta1'], 'v1beta1'],
+    [['v2'], undefined],
+  ])('of PodDisruptionBudgets picks, of %s, %s', async (versions, picked) => {
+    const { api, server } = await serve(groups(...versions));
+    expect((await discoverDisruptionBudgets(api))?.version).toBe(picked);
+    expect(server.requests.map((request) => request.path)).toEqual(['/apis/policy']);
   });
 
   it('of a group that is not there finds nothing, and of a server that fails throws', async () => {

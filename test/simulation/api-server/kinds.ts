@@ -2,6 +2,7 @@
 import { LEASE, EVENT, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../../src/adapters/ports.ts';
 import { customResourceDefinition } from '../../../src/api/crd.ts';
+import { budgetKind } from './budgets.ts';
 import { isObject, withFields } from './json.ts';
 import type { Kind, Stored } from './kind.ts';
 import { podKind } from './pods.ts';
@@ -70,13 +71,14 @@ function makeSingletonServiceKind(): Kind {
   };
 }
 
-/** All that the operator and its surroundings use; `endpointSlices` in the version that the server is to have. */
-export const servedKinds = (endpointSlices: ResourceType): readonly Kind[] => [
+/** All that the operator and its surroundings use; those with versions in the one that the server is to have. */
+export const servedKinds = (endpointSlices: ResourceType, disruptionBudgets: ResourceType): readonly Kind[] => [
   podKind(POD),
   serviceKind(SERVICE),
   { type: NODE, hasStatus: true },
   { type: LEASE, complete: completeLease, problems: leaseProblems },
   { type: EVENT, problems: eventProblems },
   { type: endpointSlices, countsGenerations: true },
+  budgetKind(disruptionBudgets),
   singletonServiceKind,
 ];

@@ -18,6 +18,7 @@ import type {
   WatchQuery,
 } from '../../../src/adapters/ports.ts';
 import type { KubeObject } from '../../../src/api/objects.ts';
+import { budgetSpentBy, budgetType, spent } from './budgets.ts';
 import type { Watcher } from './audience.ts';
 import { Collection, keyOf } from './collection.ts';
 import type { Key } from './collection.ts';
@@ -28,7 +29,14 @@ import { merged } from './json.ts';
 import type { Kind, Stored } from './kind.ts';
 import { servedKinds } from './kinds.ts';
 import { withMetadata } from './metadata.ts';
-import { checkDeletePreconditions, isDeletable, markedForDeletion, newObject, patchedObject } from './registry.ts';
+import {
+  checkDeletePreconditions,
+  isDeletable,
+  markedForDeletion,
+  newObject,
+  patchedObject,
+  timestamp,
+} from './registry.ts';
 import type { Births } from './registry.ts';
 
 export interface SimulatedApiServerOptions {
@@ -38,7 +46,7 @@ export interface SimulatedApiServerOptions {
   readonly uid?: () => string;
   /** What is added to `generateName`: 5 characters. Default: counted. */
   readonly suffix?: () => string;
-  /** Default `v1`. */
+  /** Default `v1`. PodDisruptionBudgets, which came to `v1` with them, are served in the same version. */
   readonly endpointSlices?: 'v1' | 'v1beta1';
   /** Events are accepted and not kept, so that a long run does not fill the memory with them. Default false. */
   readonly dropsEvents?: boolean;
@@ -88,7 +96,7 @@ export class SimulatedApiServer {
   constructor(options: SimulatedApiServerOptions) {
     this.#options = options;
     this.#births = birthsOf(options);
-    for (const kind of servedKinds(endpointSliceType(options.endpointSlices ?? 'v1'))) this.serve(kind);
+    for (const kind of servedKinds(this.endpointSlices, this.disruptionBudgets)) this.serve(kind);
   }
 
   // --- reads ----------------------------------------------------------------------------------------------------------
@@ -242,6 +250,17 @@ export class SimulatedApiServer {
     if (marked === undefined || isDeletable(marked)) this.#remove(write);
   }
 
+  /** `pods/eviction`. @throws ApiError 429 or 500 when a PodDisruptionBudget is in the way, 404 */
+  evict(user: string, type: ResourceType, ref: ObjectRef): void {
+    const pod = this.#existing(this.#served(type), ref);
+    const budget = budgetSpentBy(pod, this.objects(this.disruptionBudgets));
+    if (budget !== undefined) {
+      const patch = spent(budget, pod, timestamp(this.#options.wallMs()));
+      this.patch(user, this.disruptionBudgets, budget.metadata, patch, 'status');
+    }
+    this.delete(user, type, ref, { uid: pod.metadata.uid });
+  }
+
   /** The scheduler's part: puts a pod on a node. @throws ApiError 409 when it is on one, 404 */
   bindPod(user: string, type: ResourceType, ref: ObjectRef, node: string): void {
     const collection = this.#served(type);
@@ -290,6 +309,11 @@ export class SimulatedApiServer {
   /** In the version that this server has. */
   get endpointSlices(): ResourceType {
     return endpointSliceType(this.#options.endpointSlices ?? 'v1');
+  }
+
+  /** In the version that this server has. */
+  get disruptionBudgets(): ResourceType {
+    return budgetType(this.#options.endpointSlices ?? 'v1');
   }
 
   /** The returned function ends it. */
