@@ -53,7 +53,7 @@ export class NodeLossChecker {
   }
 
   onPod({ before, after }: Write): void {
-    const pod = (after ?? before) as Pod | undefined;
+    const pod: Pod | undefined = after ?? before;
     if (pod === undefined) return;
     const hasEnded = pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
     this.#fates.set(pod.metadata.uid, { node: pod.spec?.nodeName, hasEnded });
@@ -120,8 +120,8 @@ export class NodeLossChecker {
   }
 }
 
-const isAttested = (object: KubeObject | undefined): boolean =>
-  (object as Node | undefined)?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true;
+const isAttested = (node: Node | undefined): boolean =>
+  node?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true;
 
 const nodeLossOf = (object: KubeObject | undefined): NodeLoss =>
   (object as { spec?: { failover?: { nodeLoss?: NodeLoss } } } | undefined)?.spec?.failover?.nodeLoss ?? {};
