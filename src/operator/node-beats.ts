@@ -141,7 +141,7 @@ export class NodeBeats {
   #beginAnew(): void {
     const atMs = this.#nowMs;
     for (const [name, beat] of this.#beats) this.#beats.set(name, { ...beat, atMs });
-    for (const name of [...this.#silent]) this.#beatsAgain(name);
+    for (const name of this.#silent) this.#beatsAgain(name);
   }
 
   get #isBlind(): boolean {

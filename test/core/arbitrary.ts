@@ -3,12 +3,13 @@ import * as fc from 'fast-check';
 import { LABEL, holderIdentity } from '../../src/api/names.ts';
 import type { Spec } from '../../src/api/spec.ts';
 import type { Action } from '../../src/core/plan.ts';
-import { noMemory } from '../../src/core/snapshot.ts';
+import { noMemory, noNodeLoss } from '../../src/core/snapshot.ts';
 import type {
   LeaseView,
   Member,
   Memory,
   MoveRecord,
+  NodeLossView,
   Owned,
   ServiceView,
   Snapshot,
@@ -176,16 +177,37 @@ const nodes = fc.dictionary(
   }),
 );
 
+/** Mostly nothing is wrong. Silent since just before it counts as lost, or just after. */
+const nodeLoss: fc.Arbitrary<NodeLossView> = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(noNodeLoss) },
+  fc.record({
+    isBraked: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+    nodes: fc.dictionary(
+      fc.constantFrom('node-a', 'node-b'),
+      fc.record({
+        silentSinceMs: maybe(fc.constantFrom(20_000, 29_999, 30_000, 600_000).map((ms) => NOW.monotonicMs - ms)),
+        outOfService: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+        gone: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+      }),
+    ),
+  }),
+);
+
+const policy = fc.constantFrom('Wait' as const, 'PromoteAfter' as const);
+
 const spec = fc
   .record({
+    policy,
     election,
     replicas: fc.integer({ min: 1, max: 3 }),
     paused: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
     unreadyGraceMs: fc.constantFrom(0, 10_000),
     disruptionBudget: fc.integer({ min: 0, max: 4 }).map((n) => n > 0),
   })
-  .map(({ unreadyGraceMs, ...fields }): Spec => {
-    return { ...DEFAULT_SPEC, ...fields, failover: { ...DEFAULT_SPEC.failover, unreadyGraceMs } };
+  .map(({ unreadyGraceMs, policy: chosen, ...fields }): Spec => {
+    const { failover } = DEFAULT_SPEC;
+    const loss = { ...failover.nodeLoss, policy: chosen };
+    return { ...DEFAULT_SPEC, ...fields, failover: { ...failover, unreadyGraceMs, nodeLoss: loss } };
   });
 
 /** So that a counterexample fits a screen. */
@@ -198,7 +220,18 @@ const words = (object: object): string =>
     .map(([key, value]) => (value === true ? key : `${key}=${JSON.stringify(value)}`))
     .join(' ');
 
-function sketch({ singleton, members, strangers, nodes, lease, service, headless, budget, memory }: Snapshot): string {
+function sketch({
+  singleton,
+  members,
+  strangers,
+  nodes,
+  nodeLoss,
+  lease,
+  service,
+  headless,
+  budget,
+  memory,
+}: Snapshot): string {
   const { spec, problems, deleting, status } = singleton;
   const { replicas, paused, election } = spec ?? { replicas: 'none', paused: false };
   const strategy = election?.strategy;
@@ -219,7 +252,8 @@ function sketch({ singleton, members, strangers, nodes, lease, service, headless
       (member) => `  ${words({ ...member, uid: undefined, podReason: undefined, createdWallMs: undefined })}`,
     ),
     ...strangers.map((stranger) => `  ${words(stranger)}`),
-    `  nodes ${words(nodes)}`,
+    `  nodes ${words(nodes)} policy ${spec?.failover.nodeLoss.policy}`,
+    `  node loss ${words(nodeLoss)}`,
     `  lease ${lease === undefined ? 'missing' : words(lease)}`,
     view('service', service),
     view('headless', headless),
@@ -238,6 +272,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = members.chain((all) =>
       statusTerm: maybe(grantedTerm),
       strangers,
       nodes,
+      nodeLoss,
       lease: lease(all),
       service: service('uid-service'),
       headless: service('uid-headless'),

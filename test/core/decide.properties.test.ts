@@ -4,7 +4,8 @@ import { decide } from '../../src/core/decide.ts';
 import { violationsBetween, violationsIn, violationsOf } from '../../src/core/invariants.ts';
 import { LABEL } from '../../src/api/names.ts';
 import { isGrant } from '../../src/core/plan.ts';
-import type { Snapshot } from '../../src/core/snapshot.ts';
+import { isHolder } from '../../src/core/lease.ts';
+import type { Member, Snapshot } from '../../src/core/snapshot.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
 import { NOW } from '../builders.ts';
 import { anySnapshot } from './arbitrary.ts';
@@ -29,6 +30,30 @@ describe('whatever the snapshot', { timeout: PATIENCE_MS }, () => {
         const plan = decide(snapshot, NOW);
         expect(violationsOf(plan, snapshot)).toEqual([]);
         expect(plan.actions.filter(isGrant).length).toBeLessThanOrEqual(1);
+      }),
+      RUNS,
+    );
+  });
+
+  it('nothing moves away from a silent node, nor is deleted or replaced there, under the brake or without the proof it waits for', () => {
+    fc.assert(
+      fc.property(anySnapshot, (snapshot) => {
+        const { nodes, isBraked } = snapshot.nodeLoss;
+        const { members, lease, singleton } = snapshot;
+        const silent = (member: Member): boolean => {
+          const trouble = nodes[member.node ?? ''];
+          const hasEnded = member.phase === 'Failed' || member.phase === 'Succeeded';
+          return trouble !== undefined && !trouble.gone && !trouble.outOfService && !hasEnded;
+        };
+        const waits = isBraked || singleton.spec?.failover.nodeLoss.policy === 'Wait';
+        const { actions } = decide(snapshot, NOW);
+        const holder = members.find((member) => lease?.ours === true && isHolder(lease, member));
+        if (waits && holder !== undefined && silent(holder) && lease?.move?.to === lease?.holder)
+          expect(actions.filter(isGrant)).toEqual([]);
+        if (!isBraked) return;
+        const lost = actions.filter((action) => action.kind === 'deletePod' && action.why.includes('is lost'));
+        const spared = members.filter(silent).map(({ pod }) => pod);
+        expect(lost.filter((action) => action.kind === 'deletePod' && spared.includes(action.pod))).toEqual([]);
       }),
       RUNS,
     );

@@ -29,8 +29,9 @@ const preference = (text: string): object => {
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
-   * `spec replicas=3 paused=true grace=10 strategy=Priority priorities=1,3,2 prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300
-   * budget=false`: the spec from here on. A preference is a label, its value and the weight.
+   * `spec replicas=3 paused=true grace=10 nodeLoss=Wait after=30 strategy=Priority priorities=1,3,2
+   * prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300 budget=false`: the spec from here on. A preference is a label, its value
+   * and the weight.
    */
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
@@ -40,6 +41,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       failover: {
         unreadyGraceSeconds: Number(fields['grace'] ?? 0),
         ...(fields['quarantine'] !== undefined && { quarantine: quarantine(fields['quarantine']) }),
+        nodeLoss: { policy: fields['nodeLoss'], afterSeconds: Number(fields['after'] ?? 30) },
       },
       service: { type: fields['type'] ?? 'ClusterIP' },
       disruptionBudget: fields['budget'] !== 'false',
@@ -58,6 +60,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   cordon: (world, name = '') => world.changeNode(name, { draining: 'cordoned' }),
   'shut-down': (world, name = '') => world.changeNode(name, { draining: 'shutting down' }),
   uncordon: (world, name = '') => world.changeNode(name, { draining: undefined }),
+  /** Where the scheduler puts a new pod, which is on the node of its slot's number otherwise. */
+  place: (world, name = 'active', node = '') => world.change(world.member(name), { node }),
+  /** The last beats of the nodes were two beats ago, which is when somebody notices. */
+  silent: (world, ...nodes) => {
+    for (const node of nodes) world.setTrouble(node, { silentSinceMs: world.now.monotonicMs - 18 * SECOND_MS });
+  },
+  beats: (world, ...nodes) => {
+    for (const node of nodes) world.setTrouble(node, undefined);
+  },
+  'out-of-service': (world, node = '') => world.setTrouble(node, { outOfService: true }),
+  'node-gone': (world, node = '') => world.setTrouble(node, { gone: true }),
+  brake: (world, is) => world.edit({ nodeLoss: { ...world.snapshot.nodeLoss, isBraked: is === 'on' } }),
   'bad-spec': (world) => world.rejectSpec(),
   delete: (world, what, ...rest) => {
     if (what === 'singleton') return world.edit({ singleton: { ...world.snapshot.singleton, deleting: true } });

@@ -10,7 +10,7 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import type { BudgetView, Instant, Member, NodeView, Snapshot } from '../../src/core/snapshot.ts';
+import type { BudgetView, Instant, Member, NodeTrouble, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
 import { aSnapshot, aSpec, at } from '../builders.ts';
@@ -163,6 +163,15 @@ export class World {
     this.snapshot = withEndpoints({ ...this.snapshot, ...fields });
   }
 
+  /** Adds to what is wrong with the node; undefined: nothing is any more. */
+  setTrouble(node: string, fields: Partial<NodeTrouble> | undefined): void {
+    const { nodeLoss } = this.snapshot;
+    const { [node]: before = { silentSinceMs: undefined, outOfService: false, gone: false }, ...others } =
+      nodeLoss.nodes;
+    const nodes = fields === undefined ? others : { ...others, [node]: { ...before, ...fields } };
+    this.edit({ nodeLoss: { ...nodeLoss, nodes } });
+  }
+
   setSpec(fields: object): void {
     const { singleton } = this.snapshot;
     const generation = singleton.generation + 1;
@@ -195,6 +204,8 @@ export class World {
   restartOperator(): void {
     this.#stopped = false;
     this.snapshot = { ...this.snapshot, memory: noMemory };
+    for (const [node, { silentSinceMs }] of Object.entries(this.snapshot.nodeLoss.nodes))
+      if (silentSinceMs !== undefined) this.setTrouble(node, { silentSinceMs: this.now.monotonicMs });
   }
 
   crashAfter(writes: number, staysDown: boolean): void {

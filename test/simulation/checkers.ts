@@ -348,12 +348,15 @@ export class Checkers {
     const replica = this.#options.replicas.find((one) => one.name === name);
     if (replica === undefined || nowMs - replica.startedAtMs > YOUNG_MS) return;
     const slot = pod.metadata.labels?.[LABEL.slot];
-    const twin = this.#membersOf(singleton).find(({ metadata, status }) => {
+    const twin = this.#membersOf(singleton).find(({ metadata, spec, status }) => {
       const isOther =
         metadata.uid !== pod.metadata.uid && slotInName(singleton.metadata.name, metadata.name) === Number(slot);
       const isAlive = metadata.deletionTimestamp === undefined && status?.phase === 'Running';
       const isNamed = metadata.labels?.[LABEL.name] === singleton.metadata.name;
-      return isOther && isAlive && isNamed && nowMs - (this.#changedAtMs.get(metadata.uid) ?? nowMs) > LONG_MS;
+      const isLost = spec?.nodeName !== undefined && this.#nodeLoss.mayBeGivenUp(spec.nodeName, nowMs);
+      return (
+        isOther && isAlive && isNamed && !isLost && nowMs - (this.#changedAtMs.get(metadata.uid) ?? nowMs) > LONG_MS
+      );
     });
     if (twin !== undefined)
       this.#broken('slots', `${name} created ${pod.metadata.name}, and ${twin.metadata.name} has been there for long`);

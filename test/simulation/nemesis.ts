@@ -1,16 +1,8 @@
 /** Everything that goes wrong, and everybody who interferes: each kind of fault with its weight, one after another by chance. */
-import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import {
-  LABEL,
-  NO_FAILOVER,
-  OUT_OF_SERVICE,
-  ROLE,
-  headlessServiceName,
-  leaseName,
-  serviceName,
-} from '../../src/api/names.ts';
-import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
+import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
+import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
 import { BUDGET_EDITS, DRAIN_FAULTS } from './drains.ts';
@@ -18,6 +10,7 @@ import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
 import type { Network } from './faulty-wire.ts';
 import type { Kubelets } from './kubelets.ts';
+import { attestNode, labelNode, loseNode, loseNodes } from './node-faults.ts';
 import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
 import type { Chance } from './random.ts';
 import type { Replica } from './replica.ts';
@@ -303,42 +296,6 @@ const finishPod = onPod(({ kubelets, chance }, pod) => {
   return `${pod.metadata.name} ends: ${phase}`;
 });
 
-const loseNode: Fault = ({ cluster, kubelets, engine, chance }) => {
-  const node = chance.pick(cluster.list<Node>(NODE));
-  if (node === undefined || kubelets.lostNodes.size > 0) return undefined;
-  const { name } = node.metadata;
-  const forMs = chance.logBetween(1_000, 150_000);
-  engine.after(forMs, kubelets.loseNode(name));
-  return `${name} is gone for ${seconds(forMs)}`;
-};
-
-/** Of a switch, or of the way to the API server. */
-const loseNodes: Fault = ({ cluster, kubelets, engine, chance }) => {
-  const nodes = cluster.list<Node>(NODE).filter(({ metadata }) => !kubelets.lostNodes.has(metadata.name));
-  const names = nodes.map(({ metadata }) => metadata.name).filter(() => chance.happens(0.8));
-  const forMs = chance.logBetween(5_000, 100_000);
-  for (const name of names) engine.after(forMs, kubelets.loseNode(name));
-  return `${names.join(' and ')} are gone for ${seconds(forMs)}`;
-};
-
-/** Somebody vouches for a lost node. (It may be wrong: that is theirs to answer for.) */
-const attestNode: Fault = ({ cluster, kubelets, engine, chance }) => {
-  const name = chance.pick([...kubelets.lostNodes]);
-  const node = name === undefined ? undefined : cluster.get<Node>(NODE, name);
-  if (name === undefined || node === undefined) return undefined;
-  if (chance.happens(0.4)) {
-    cluster.delete(USER, NODE, node);
-    return `somebody deletes the Node object of ${name}`;
-  }
-  const taints = [{ key: OUT_OF_SERVICE, effect: 'NoExecute' }];
-  cluster.patch(USER, NODE, node, { spec: { taints } });
-  engine.after(chance.logBetween(5_000, 60_000), () => {
-    const now = cluster.get(NODE, name);
-    if (now !== undefined) cluster.patch(USER, NODE, now, { spec: { taints: null } });
-  });
-  return `somebody says that ${name} is out of service`;
-};
-
 const changeNodeLoss: Fault = (targets) =>
   editSpec(({ chance }) => {
     const policy = chance.pick(['Wait', 'PromoteAfter']);
@@ -348,14 +305,6 @@ const changeNodeLoss: Fault = (targets) =>
       spec: { failover: { nodeLoss: { policy, afterSeconds } } },
     };
   })(targets);
-
-const labelNode: Fault = ({ cluster, chance }) => {
-  const node = chance.pick(cluster.list<Node>(NODE));
-  if (node === undefined) return undefined;
-  const is = node.metadata.labels?.[NO_FAILOVER] === 'true';
-  cluster.patch(USER, NODE, node, { metadata: { labels: { [NO_FAILOVER]: is ? null : 'true' } } });
-  return `somebody ${is ? 'takes no-failover from' : 'marks no-failover'} ${node.metadata.name}`;
-};
 
 // --- users ----------------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ import type { Nodes } from './nodes.ts';
 const JITTER_MS = 15_000;
 /** What somebody has changed within so long may not have been seen. */
 const LATELY_MS = 60_000;
+/** Nobody is suspect sooner. */
+const SILENT_MS = 15_000;
 /** Clocks differ by one percent. */
 const CLOCK_RATE = 0.98;
 const MAX_DARK_SHARE = 0.55;
@@ -51,7 +53,7 @@ export class NodeLossChecker {
   }
 
   onPod({ before, after }: Write): void {
-    const pod = (after ?? before) as Pod | undefined;
+    const pod: Pod | undefined = after ?? before;
     if (pod === undefined) return;
     const hasEnded = pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
     this.#fates.set(pod.metadata.uid, { node: pod.spec?.nodeName, hasEnded });
@@ -76,6 +78,13 @@ export class NodeLossChecker {
     if (this.#wasAttested(fate.node, nowMs)) return undefined;
     if (nowMs - (this.#specChangedAtMs.get(singleton.metadata.uid) ?? -LATELY_MS) < LATELY_MS) return undefined;
     return this.#prematureLoss(grant, fate.node) ?? this.#promotedUnproven(grant, fate.node);
+  }
+
+  /** Whether whoever is on the node may have been given up within the last minute, so that there is another in its slot. */
+  mayBeGivenUp(node: string, nowMs: number): boolean {
+    if (this.#wasAttested(node, nowMs)) return true;
+    const times = [nowMs, ...this.#nodes.beatsOf(node)];
+    return times.some((atMs, place) => nowMs - atMs < LATELY_MS && atMs - (times[place + 1] ?? atMs) > SILENT_MS);
   }
 
   #wasAttested(node: string, nowMs: number): boolean {
@@ -111,8 +120,8 @@ export class NodeLossChecker {
   }
 }
 
-const isAttested = (object: KubeObject | undefined): boolean =>
-  (object as Node | undefined)?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true;
+const isAttested = (node: Node | undefined): boolean =>
+  node?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true;
 
 const nodeLossOf = (object: KubeObject | undefined): NodeLoss =>
   (object as { spec?: { failover?: { nodeLoss?: NodeLoss } } } | undefined)?.spec?.failover?.nodeLoss ?? {};

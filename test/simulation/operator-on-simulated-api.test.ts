@@ -1,7 +1,7 @@
 /** The operator that ships, on the simulated API server: the least that a simulator must be able to do. */
 import { describe, expect, it } from 'vitest';
 import { createMetrics } from '../../src/adapters/metrics.ts';
-import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { API_VERSION, KIND, LABEL, leaseName } from '../../src/api/names.ts';
 import type { EndpointSlice, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
@@ -92,6 +92,7 @@ describe('the operator on the simulated API server', () => {
     const world = new World();
     const { server } = world;
     const body = { apiVersion: API_VERSION, kind: KIND, metadata: { name: 'db' }, spec: SPEC };
+    server.create('user', NODE, '', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } });
     server.create('user', SINGLETON_SERVICE, NS, body);
     const operator = await world.startOperator();
     await world.pass(5_000);
