@@ -19,21 +19,23 @@ export const isBudgetTaken = ({ budget, singleton: { spec } }: Snapshot): boolea
   budget?.ours === false && spec?.disruptionBudget === true;
 
 /**
- * The budget as the spec wants it: made when it is missing, mended when it differs, deleted when it is not wanted. Like
- * the Services it stays as it is while the newest spec breaks a rule.
+ * The budget as the spec wants it: made when it is missing, mended when it differs, deleted when it is not wanted. While
+ * the newest spec breaks a rule, and it is not known what it would want, the one there is follows the moves, no more.
  */
 export function planBudget(snapshot: Snapshot, spec: Spec): Action[] {
   const { singleton, budget: view } = snapshot;
   const budget = budgetName(singleton.name);
-  if (singleton.problems.length > 0) return [];
+  const isRefused = singleton.problems.length > 0;
+  const term = routedTerm(snapshot);
   if (view === undefined) {
-    const body = disruptionBudget(singleton, routedTerm(snapshot) ?? selectedTerm(snapshot));
-    return spec.disruptionBudget ? [{ kind: 'createBudget', budget, body }] : [];
+    // Until somebody is routed there is nobody to protect.
+    if (isRefused || !spec.disruptionBudget || term === undefined || term === 0) return [];
+    return [{ kind: 'createBudget', budget, body: disruptionBudget(singleton, term) }];
   }
   if (!view.ours) return [];
   const expect = { uid: view.uid, resourceVersion: view.resourceVersion };
-  if (!spec.disruptionBudget) return [{ kind: 'deleteBudget', budget, expect }];
-  const patch = budgetDrift(singleton, view, routedTerm(snapshot) ?? termOf(view));
+  if (!spec.disruptionBudget) return isRefused ? [] : [{ kind: 'deleteBudget', budget, expect }];
+  const patch = budgetDrift(singleton, view, term ?? termOf(view));
   if (patch === undefined || wasInVain(snapshot, view, patch)) return [];
   return [{ kind: 'mendBudget', budget, expect, patch }];
 }
@@ -44,8 +46,6 @@ function routedTerm(snapshot: Snapshot): number | undefined {
   return lease !== undefined && isFlipped(snapshot, lease) ? routingTerm(lease) : undefined;
 }
 
-/** Term 0 is given to nobody. */
-const selectedTerm = ({ service }: Snapshot): number => parseTerm(service?.spec.selector?.[LABEL.term]) ?? 0;
 const termOf = ({ spec }: BudgetView): number => parseTerm(spec.selector?.matchLabels?.[LABEL.term]) ?? 0;
 
 /**

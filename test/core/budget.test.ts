@@ -27,9 +27,19 @@ describe('the PodDisruptionBudget', () => {
     });
   });
 
-  it('is made when it is missing, after everything that a member needs', () => {
+  it('is made when it is missing, and not before somebody is routed', () => {
     expect(kinds(aSteadyState().withoutBudget())).toEqual(['createBudget']);
-    expect(kinds(aSnapshot()).at(-1)).toBe('createBudget');
+    expect(kinds(aSnapshot())).not.toContain('createBudget');
+    const selectsNobody = aSteadyState()
+      .selector({ [LABEL.name]: 'db', [LABEL.term]: '0' })
+      .leaseHeldByNobody(0);
+    expect(kinds(selectsNobody.withoutBudget())).not.toContain('createBudget');
+  });
+
+  it('comes after whatever a member needs, so that a refusal keeps none of them waiting', () => {
+    const kindsOf = kinds(aSteadyState().withoutBudget().withoutMember(2));
+    expect(kindsOf).toContain('createPod');
+    expect(kindsOf.at(-1)).toBe('createBudget');
   });
 
   it('follows the Service, so that a move protects the old active until nobody routes to it any more', () => {
@@ -57,12 +67,16 @@ describe('the PodDisruptionBudget', () => {
     expect(kinds(unwanted.withoutBudget().told())).toEqual([]);
   });
 
-  it.each([
-    ['while the newest spec breaks a rule', (builder: SnapshotBuilder) => builder.rejected()],
-    ['of a singleton that is being deleted', (builder: SnapshotBuilder) => builder.deleting()],
-  ])('is left as it is %s', (_when, change) => {
-    const changed = change(aSteadyState().budget({ spec: {} }));
-    expect(kinds(changed).filter((kind) => kind.endsWith('Budget'))).toEqual([]);
+  it('is left as it is with a singleton that is being deleted', () => {
+    expect(kinds(aSteadyState().budget({ spec: {} }).deleting())).toEqual([]);
+  });
+
+  it('follows the moves while the newest spec breaks a rule, and is neither made nor deleted then', () => {
+    const rejected = aSteadyState({ term: 2 }).rejected();
+    const budgetKinds = (builder: SnapshotBuilder) => kinds(builder).filter((kind) => kind.endsWith('Budget'));
+    expect(budgetKinds(rejected.budget({ spec: aBudget(1).spec }))).toEqual(['mendBudget']);
+    expect(budgetKinds(rejected.withoutBudget())).toEqual([]);
+    expect(budgetKinds(rejected.changingSpec({ disruptionBudget: false }))).toEqual([]);
   });
 
   it('is kept in order while the singleton is paused, as the Services are', () => {

@@ -43,7 +43,7 @@ describe('a steady state', () => {
 });
 
 describe('a new singleton', () => {
-  it('gets its Lease, its Services, its members and its budget', () => {
+  it('gets its Lease, its Services and its members', () => {
     expect(kinds(aSnapshot())).toEqual([
       'createLease',
       'createService',
@@ -52,7 +52,6 @@ describe('a new singleton', () => {
       'createPod',
       'createPod',
       'emitEvent',
-      'createBudget',
     ]);
   });
 
