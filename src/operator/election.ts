@@ -133,7 +133,8 @@ export class Election {
       if (!isConflict(error) && !isAlreadyExists(error)) {
         logger.warn('the leader Lease could not be written; trying again', { error });
       }
-      await this.#sleepUntil(Math.min(clock.monotonicMs() + RETRY_MS, Math.max(clock.monotonicMs() + 1, endMs)));
+      // A leader that was frozen meanwhile is one no more: it must not lead for the length of even the shortest sleep.
+      if (clock.monotonicMs() < endMs) await this.#sleepUntil(Math.min(clock.monotonicMs() + RETRY_MS, endMs));
     }
   }
 
