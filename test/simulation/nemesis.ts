@@ -14,6 +14,7 @@ import { attestNode, labelNode, loseNode, loseNodes } from './node-faults.ts';
 import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
 import type { Chance } from './random.ts';
 import type { Replica } from './replica.ts';
+import { deleteService, foreignService } from './service-faults.ts';
 import type { Trace } from './trace.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -375,12 +376,6 @@ const editLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster, chance }, ob
   return `somebody edits the Lease: ${JSON.stringify(edit)}`;
 });
 
-const deleteService = (name: string): Fault =>
-  onObject(SERVICE, name, ({ cluster }, service) => {
-    cluster.delete(USER, SERVICE, service);
-    return `somebody deletes the Service ${name}`;
-  });
-
 const editService = onObject(SERVICE, serviceName(SINGLETON), (targets, object) => {
   const { cluster, chance } = targets;
   const service = object as Service;
@@ -398,23 +393,6 @@ const editService = onObject(SERVICE, serviceName(SINGLETON), (targets, object) 
   cluster.patch(USER, SERVICE, service, edit);
   return `somebody edits the Service: ${JSON.stringify(edit)}`;
 });
-
-/** Somebody else's Service in the place of ours, for a while. */
-const foreignService: Fault = ({ cluster, engine, chance }) => {
-  const name = serviceName(SINGLETON);
-  const ours = cluster.get(SERVICE, name, NAMESPACE);
-  if (ours !== undefined) cluster.delete(USER, SERVICE, ours);
-  const body = { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: NAMESPACE } };
-  if (!cluster.create(USER, SERVICE, { ...body, spec: { selector: { app: 'other' }, ports: [{ port: 80 }] } }))
-    return undefined;
-  const made = cluster.get(SERVICE, name, NAMESPACE);
-  const forMs = chance.logBetween(100, 20_000);
-  engine.after(forMs, () => {
-    const now = cluster.get(SERVICE, name, NAMESPACE);
-    if (now !== undefined && now.metadata.uid === made?.metadata.uid) cluster.delete(USER, SERVICE, now);
-  });
-  return `somebody puts a Service of their own in the place of ours for ${seconds(forMs)}`;
-};
 
 /** Not ours, but with our labels: it must never be routed to for long, and never be deleted. */
 const stranger: Fault = (targets) => {
