@@ -1,0 +1,64 @@
+/** One look at a singleton with the operator's own eyes: its caches, filled once, and its `observe`. */
+import { NODE, SINGLETON_SERVICE, discoverEndpointSlices } from '../adapters/kubernetes/resources.ts';
+import type { Store } from '../adapters/kubernetes/store.ts';
+import { ApiError, isNotFound } from '../adapters/ports.ts';
+import type { Clock, KubernetesApi, Logger, ResourceType } from '../adapters/ports.ts';
+import type { KubeObject } from '../api/objects.ts';
+import type { Instant, Snapshot } from '../core/snapshot.ts';
+import { createCaches, keyOf } from '../operator/caches.ts';
+import { Recollections, afterLooking } from '../operator/memory.ts';
+import { observe } from '../operator/observe.ts';
+import { eachWatched } from '../operator/watched.ts';
+import type { WatchedQuery } from '../operator/watched.ts';
+import { crdMissing, listAll, noSuch } from './cluster.ts';
+import type { Ref } from './cluster.ts';
+import { CliError } from './errors.ts';
+
+export interface Look {
+  readonly snapshot: Snapshot;
+  readonly now: Instant;
+  /** Sentences: what could not be read. */
+  readonly unread: readonly string[];
+}
+
+const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+/**
+ * The lists are asked for one beside the other, so they may be of slightly different moments, as the operator's watches
+ * are; before it moves anything, the operator reads again.
+ */
+export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promise<Look> {
+  const endpointSlices = await discoverEndpointSlices(api);
+  if (endpointSlices === undefined)
+    throw new CliError('Kubernetes 1.20 or newer is needed: there are no EndpointSlices');
+  const caches = createCaches(silent);
+  const unread: string[] = [];
+  const watched = { namespace: ref.namespace, endpointSlices, mayReadNodes: true };
+  const fills = eachWatched(caches, watched, async (type, store, query) => {
+    try {
+      await fill(api, type, store, query);
+    } catch (error) {
+      if (type === SINGLETON_SERVICE && isNotFound(error)) throw crdMissing();
+      // Whoever may not read nodes is told what that hides; without the rest there is nothing to tell.
+      if (type !== NODE || !(error instanceof ApiError) || error.status !== 403) throw error;
+      unread.push('the nodes, for lack of the right to list them: zones, preferred labels and no-failover on nodes');
+    }
+  });
+  await Promise.all(fills);
+  const now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+  const key = keyOf(ref.namespace, ref.name);
+  const observation = observe(key, caches, new Recollections().get(key));
+  if (observation === undefined) throw noSuch(ref);
+  const { snapshot } = observation;
+  return { snapshot: { ...snapshot, memory: afterLooking(snapshot, now) }, now, unread };
+}
+
+async function fill<T extends KubeObject, I extends string>(
+  api: KubernetesApi,
+  type: ResourceType,
+  store: Store<T, I>,
+  query: WatchedQuery,
+): Promise<void> {
+  const { items, resourceVersion } = await listAll<T>(api, type, query);
+  store.replace(items, resourceVersion);
+}

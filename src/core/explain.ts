@@ -1,0 +1,200 @@
+/**
+ * Why a singleton is as it is, and what comes next: what the operator's own functions answer, side by side, as data. It
+ * has no opinion of its own, so that it can't differ from what then happens.
+ *
+ * Not known here is what only the operator's process remembers; `unknown` says so where it matters.
+ */
+import { eligibility, candidates, fitness } from './candidates.ts';
+import { decide } from './decide.ts';
+import { violationsIn, violationsOf } from './invariants.ts';
+import { planLease } from './lease.ts';
+import { isFinished } from './membership.ts';
+import { planMove } from './move.ts';
+import type { Need } from './move.ts';
+import { describeAction, isGrant } from './plan.ts';
+import type { Action, Hold, Plan } from './plan.ts';
+import { rank } from './rank.ts';
+import type { Rank } from './rank.ts';
+import { activeMember, bySlot, ourLease } from './situation.ts';
+import { slotOf } from './slots.ts';
+import type { Instant, Member, Snapshot } from './snapshot.ts';
+
+export interface Explanation {
+  readonly active: { readonly pod: string; readonly term: number } | undefined;
+  /** By slot. */
+  readonly members: readonly Standing[];
+  /** What comes next: the present look, and later ones as long as a hold that ends by itself is in the way. */
+  readonly next: readonly Outlook[];
+  /** The same if the active's containers ended at this moment; undefined without an active that is fit. */
+  readonly ifActiveFailed: readonly Outlook[] | undefined;
+  /** `I2: …`: promises of the protocol that are broken in what is seen. */
+  readonly broken: readonly string[];
+  /** Sentences: what only the operator's process remembers, and what it changes here. */
+  readonly unknown: readonly string[];
+}
+
+/** One member: whether it may be chosen, and where it stands. */
+export interface Standing {
+  readonly pod: string;
+  readonly slot: number | undefined;
+  readonly node: string | undefined;
+  readonly zone: string | undefined;
+  readonly role: 'active' | 'standby';
+  readonly ready: boolean;
+  readonly eligible: boolean;
+  readonly reason: string;
+  /** 1 is the first that would be granted. Undefined: no candidate. (The active is none.) */
+  readonly place: number | undefined;
+  /** Its fields in the order in which `byRank` compares them. Undefined without a spec. */
+  readonly rank: Rank | undefined;
+  /** The first field in which it differs from the next candidate: why it stands before it. */
+  readonly aheadBy: string | undefined;
+}
+
+/** What one look would decide, were nothing to change until then. */
+export interface Outlook {
+  /** From now. */
+  readonly afterMs: number;
+  readonly need: Omit<Need, 'since'> | undefined;
+  readonly holds: readonly Hold[];
+  /** The plan's own. */
+  readonly reason: string;
+  readonly steps: readonly string[];
+  /** The active-to-be. */
+  readonly grant: { readonly pod: string; readonly term: number } | undefined;
+  /** When it is worth looking again though nothing happens; from now. */
+  readonly recheckAfterMs: number | undefined;
+}
+
+/** Holds that follow each other, such as a grace period and a soak, are few. */
+const MAX_LOOKS = 5;
+
+export function explain(snapshot: Snapshot, now: Instant): Explanation {
+  const lease = ourLease(snapshot);
+  const active = activeMember(snapshot);
+  const next = outlook(snapshot, now);
+  const failed = withFailedActive(snapshot);
+  const plan = decide(snapshot, now);
+  return {
+    active: active === undefined || lease === undefined ? undefined : { pod: active.pod, term: lease.term },
+    members: standings(snapshot),
+    next,
+    ifActiveFailed: failed && outlook(failed, now),
+    broken: [...violationsIn(snapshot), ...violationsOf(plan, snapshot)].map(
+      ({ invariant, message }) => `${invariant}: ${message}`,
+    ),
+    unknown: unknownOf(snapshot, plan, next),
+  };
+}
+
+function standings(snapshot: Snapshot): Standing[] {
+  const { spec } = snapshot.singleton;
+  const active = activeMember(snapshot);
+  const order = spec === undefined ? [] : candidates(snapshot, spec);
+  return bySlot(snapshot).map((member): Standing => {
+    const place = order.indexOf(member);
+    const behind = place === -1 ? undefined : order[place + 1];
+    return {
+      pod: member.pod,
+      slot: slotOf(member, snapshot.singleton),
+      node: member.node,
+      zone: member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone,
+      role: member === active ? 'active' : 'standby',
+      ready: member.ready,
+      ...eligibility(member, snapshot),
+      place: place === -1 ? undefined : place + 1,
+      rank: spec && rank(member, snapshot, spec),
+      aheadBy: spec && behind && firstDifference(rank(member, snapshot, spec), rank(behind, snapshot, spec)),
+    };
+  });
+}
+
+/** The fields of a rank stand in the order in which they are compared. */
+const firstDifference = (a: Rank, b: Rank): string | undefined =>
+  (Object.keys(a) as (keyof Rank)[]).find((field) => a[field] !== b[field]);
+
+/** Looks now, and again whenever a needed move is worth looking at again, until somebody is granted. */
+function outlook(seen: Snapshot, now: Instant): Outlook[] {
+  const snapshot = withTroubleSeen(seen, now);
+  const looks: Outlook[] = [];
+  let afterMs = 0;
+  while (looks.length < MAX_LOOKS) {
+    const look = lookAfter(snapshot, now, afterMs);
+    looks.push(look);
+    const { need, grant, recheckAfterMs } = look;
+    if (need === undefined || grant !== undefined || recheckAfterMs === undefined || recheckAfterMs <= afterMs) break;
+    afterMs = recheckAfterMs;
+  }
+  return looks;
+}
+
+/** Without a first sight of the trouble, each look would take itself for the first, and no grace would ever end. */
+function withTroubleSeen(snapshot: Snapshot, now: Instant): Snapshot {
+  const { memory } = snapshot;
+  const holder = ourLease(snapshot)?.holder;
+  if (holder === undefined || memory.trouble?.holder === holder) return snapshot;
+  return { ...snapshot, memory: { ...memory, trouble: { holder, since: now } } };
+}
+
+function lookAfter(snapshot: Snapshot, now: Instant, afterMs: number): Outlook {
+  const at = { monotonicMs: now.monotonicMs + afterMs, wallMs: now.wallMs + afterMs };
+  const { actions, holds, reason, recheckAtMs } = decide(snapshot, at);
+  const grant = actions.find(isGrant);
+  return {
+    afterMs,
+    need: needOf(snapshot, at),
+    holds,
+    reason,
+    steps: actions.map(describeAction),
+    grant: grant && { pod: grant.to.pod, term: grant.term },
+    recheckAfterMs: recheckAtMs === undefined ? undefined : recheckAtMs - now.monotonicMs,
+  };
+}
+
+function needOf(snapshot: Snapshot, now: Instant): Outlook['need'] {
+  const { spec, deleting } = snapshot.singleton;
+  if (spec === undefined || deleting) return undefined;
+  const { need } = planMove(snapshot, spec, planLease(snapshot, now).inOrder, now);
+  if (need === undefined) return undefined;
+  const { since: _since, ...kept } = need;
+  return kept;
+}
+
+/** What the operator would see when the active's containers end; undefined when there is no active that could fail. */
+export function withFailedActive(snapshot: Snapshot): Snapshot | undefined {
+  const active = activeMember(snapshot);
+  if (active === undefined || !fitness(active, snapshot).eligible) return undefined;
+  const failed: Member = { ...active, ready: false, readySinceWallMs: undefined, crash: 'its containers ended' };
+  return {
+    ...snapshot,
+    members: snapshot.members.map((member) => (member === active ? failed : member)),
+    routedUids: snapshot.routedUids.filter((uid) => uid !== active.uid),
+    memory: { ...snapshot.memory, trouble: undefined },
+  };
+}
+
+const isTelling = ({ kind }: Action): boolean => kind === 'emitEvent' || kind === 'writeStatus';
+
+/** Each with the case in which it makes a difference. */
+function unknownOf(snapshot: Snapshot, plan: Plan, next: readonly Outlook[]): string[] {
+  const has = (...kinds: Action['kind'][]): boolean => plan.actions.some(({ kind }) => kinds.includes(kind));
+  const { singleton, members } = snapshot;
+  const isTimed = next.some(
+    ({ need, holds }) => need !== undefined && holds.some((hold) => hold.recheckAtMs !== undefined),
+  );
+  return [
+    ...(isTimed ? ['since when the operator sees the trouble: counted from now here, so that it may act sooner'] : []),
+    ...(singleton.problems.length > 0
+      ? ['the last accepted spec, under which the operator goes on: defaults stand in for it here']
+      : []),
+    ...(has('createPod') && members.some(isFinished)
+      ? ['how often members of a slot failed lately: a replacement may wait up to a minute']
+      : []),
+    ...(has('checkTemplate')
+      ? ['whether the API server takes pods of this template: the operator may have asked']
+      : []),
+    ...(plan.actions.length > 0 && plan.actions.every(isTelling)
+      ? ['what failed last: the operator may have told all it knows in the status already']
+      : []),
+  ];
+}
