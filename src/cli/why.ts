@@ -95,17 +95,16 @@ function lookText(
   index: number,
   paint: Paint,
 ) {
-  const when = index === 0 ? '' : `  after ${seconds(afterMs)}: `;
   const what = need === undefined ? reason : `${need.kind} (${need.reason}): ${need.message}`;
+  const indent = index === 0 ? '  ' : '    ';
+  const again = grant === undefined && recheckAfterMs !== undefined;
   return [
-    index === 0 ? `${what}\n` : '',
-    ...holds.map(({ name, message }) => `${when}  ${paint(`held by ${name}`, 'yellow')}: ${message}\n`),
-    ...(steps.length > 0 ? [`${when}  ${steps.join(', ')}\n`] : []),
+    index === 0 ? `${what}\n` : `  after ${seconds(afterMs)}, if nothing changes:\n`,
+    ...holds.map(({ name, message }) => `${indent}${paint(`held by ${name}`, 'yellow')}: ${message}\n`),
+    ...(steps.length > 0 ? [`${indent}${steps.join(', ')}\n`] : []),
     ...(grant === undefined
       ? []
-      : [`  ${paint(`→ ${grant.pod} becomes the active with term ${grant.term}`, 'green')}\n`]),
-    ...(grant !== undefined || recheckAfterMs === undefined
-      ? []
-      : [`  worth another look in ${seconds(recheckAfterMs)}, or as soon as something changes\n`]),
+      : [`${indent}${paint(`→ ${grant.pod} becomes the active with term ${grant.term}`, 'green')}\n`]),
+    ...(again ? [`${indent}worth another look in ${seconds(recheckAfterMs)}, or as soon as something changes\n`] : []),
   ].join('');
 }

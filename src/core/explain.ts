@@ -83,7 +83,7 @@ export function explain(snapshot: Snapshot, now: Instant): Explanation {
     broken: [...violationsIn(snapshot), ...violationsOf(plan, snapshot)].map(
       ({ invariant, message }) => `${invariant}: ${message}`,
     ),
-    unknown: unknownOf(snapshot, plan, next),
+    unknown: unknownOf(snapshot, plan, { next, now }),
   };
 }
 
@@ -176,14 +176,21 @@ export function withFailedActive(snapshot: Snapshot): Snapshot | undefined {
 const isTelling = ({ kind }: Action): boolean => kind === 'emitEvent' || kind === 'writeStatus';
 
 /** Each with the case in which it makes a difference. */
-function unknownOf(snapshot: Snapshot, plan: Plan, next: readonly Outlook[]): string[] {
+function unknownOf(
+  snapshot: Snapshot,
+  plan: Plan,
+  { next, now }: { readonly next: readonly Outlook[]; readonly now: Instant },
+): string[] {
   const has = (...kinds: Action['kind'][]): boolean => plan.actions.some(({ kind }) => kinds.includes(kind));
-  const { singleton, members } = snapshot;
+  const { singleton, members, memory } = snapshot;
+  const isFirstSight = (memory.trouble?.since.monotonicMs ?? now.monotonicMs) === now.monotonicMs;
   const isTimed = next.some(
-    ({ need, holds }) => need !== undefined && holds.some((hold) => hold.recheckAtMs !== undefined),
+    ({ need, holds }) => need !== undefined && holds.some(({ recheckAtMs }) => recheckAtMs !== undefined),
   );
   return [
-    ...(isTimed ? ['since when the operator sees the trouble: counted from now here, so that it may act sooner'] : []),
+    ...(isTimed && isFirstSight
+      ? ['since when the operator sees the trouble: counted from now here, so that it may act sooner']
+      : []),
     ...(singleton.problems.length > 0
       ? ['the last accepted spec, under which the operator goes on: defaults stand in for it here']
       : []),

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { assert, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decide } from '../../src/core/decide.ts';
 import { explain, withFailedActive } from '../../src/core/explain.ts';
@@ -86,7 +86,7 @@ describe('what comes next', () => {
       [7_000, 'db-1-a'],
     ]);
     expect(next[0]?.recheckAfterMs).toBe(7_000);
-    expect(unknown).toEqual([expect.stringContaining('since when the operator sees the trouble')]);
+    expect(unknown).toContainEqual(expect.stringContaining('since when the operator sees the trouble'));
   });
 
   it('counts the grace from when the trouble was seen, where that is known', () => {
@@ -95,10 +95,12 @@ describe('what comes next', () => {
       .spec({ failover: { unreadyGraceSeconds: 7 } })
       .where(0, (pod) => pod.notReady())
       .remembering({ trouble: { holder, since: NOW } });
-    expect(grants(explained(graced, at(5_000)).next)).toEqual([
+    const { next, unknown } = explained(graced, at(5_000));
+    expect(grants(next)).toEqual([
       [0, 'UnreadyGrace'],
       [2_000, 'db-1-a'],
     ]);
+    expect(unknown.join()).not.toContain('since when');
   });
 
   it.each<[string, SnapshotBuilder, string]>([
@@ -147,7 +149,7 @@ describe('what is not as it should be', () => {
 
   it('is explained without a spec, too', () => {
     const { members, next } = explained(steady.butSingleton({ spec: undefined }));
-    expect(members.map(({ place, rank }) => [place, rank])).toEqual(Array(3).fill([undefined, undefined]));
+    expect(members.map(({ place, rank }) => [place, rank])).toEqual(members.map(() => [undefined, undefined]));
     expect(next[0]?.reason).toBe('the spec is not accepted');
   });
 });
@@ -156,8 +158,8 @@ describe('of any snapshot', () => {
   const grantOf = (snapshot: Snapshot) => decide(snapshot, NOW).actions.find(isGrant)?.to.pod;
 
   it('the next step is what is decided, and so it is if the active failed', () => {
-    fc.assert(
-      fc.property(anySnapshot, (snapshot) => {
+    assert(
+      property(anySnapshot, (snapshot) => {
         const { next, ifActiveFailed } = explain(snapshot, NOW);
         expect(next[0]?.steps).toEqual(decide(snapshot, NOW).actions.map(describeAction));
         expect(next[0]?.grant?.pod).toBe(grantOf(snapshot));
@@ -176,7 +178,7 @@ describe('of any snapshot', () => {
       count++;
       expect(granted).toEqual([members.find(({ place }) => place === 1)?.pod]);
     };
-    fc.assert(fc.property(anySnapshot, check), { numRuns: 2_000 });
+    assert(property(anySnapshot, check), { numRuns: 2_000 });
     expect(count).toBeGreaterThan(10);
   });
 });
