@@ -11,6 +11,7 @@ import { CliError, EXIT } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { follow } from './follow.ts';
 import { hasSucceeded, isOver, outcomeText, requestedOf, switchoverOf } from './switchover-status.ts';
+import type { SwitchoverStatus } from './switchover-status.ts';
 
 export const switchover: SingletonCommand = async (context, { api }, ref) => {
   const { flags, print } = context;
@@ -65,8 +66,8 @@ function outcome(
   asked: SingletonService,
 ): Promise<ExitCode> {
   const { namespace = '', name } = asked.metadata;
-  const before = JSON.stringify(switchoverOf(asked));
   const limitMs = patienceMs(asked);
+  const outcomeOf = outcomes(asked);
   return new Promise((resolve, reject) => {
     let last = asked;
     const settle = (end: () => void): void => {
@@ -78,20 +79,41 @@ function outcome(
     const stop = follow({ api, clock, namespace, name, warn: note }, (_old, current) => {
       if (current === undefined || current.metadata.uid !== asked.metadata.uid) return fail('it was deleted meanwhile');
       last = current;
-      const told = switchoverOf(current);
-      if (told === undefined || !isOver(told) || JSON.stringify(told) === before) return undefined;
+      const told = outcomeOf(current);
+      if (told === undefined) return undefined;
       if (!hasSucceeded(told)) return fail(`the switchover did not happen: ${outcomeText(told)}`);
       return settle(() => {
-        const { active } = current.status ?? {};
-        print(
-          `${namespace}/${name}: ${active?.pod ?? 'nobody'} is active with term ${active?.term ?? '?'}: ${outcomeText(told)}\n`,
-        );
+        print(`${namespace}/${name}: ${activeText(current)}: ${outcomeText(told)}\n`);
         resolve(EXIT.ok);
       });
     });
     const cancel = clock.after(limitMs, () => fail(withoutOutcome(last, limitMs)));
     signal.addEventListener('abort', () => fail('not waited for any longer; the request stands'), { once: true });
   });
+}
+
+const activeText = ({ status }: SingletonService): string =>
+  status?.active === undefined ? 'nobody is active' : `${status.active.pod} is active with term ${status.active.term}`;
+
+/**
+ * The outcome of this request, once the object tells it: not that of the last one, and not that of one which was under way
+ * when this one was asked for and ends before this one is taken up.
+ */
+function outcomes(asked: SingletonService): (current: SingletonService) => SwitchoverStatus | undefined {
+  const request = requestedOf(asked);
+  const first = switchoverOf(asked);
+  let before = JSON.stringify(first);
+  let isOtherUnderWay = first !== undefined && !isOver(first);
+  return (current) => {
+    const told = switchoverOf(current);
+    if (told === undefined || !isOver(told) || JSON.stringify(told) === before) return undefined;
+    if (isOtherUnderWay && requestedOf(current) !== undefined) {
+      before = JSON.stringify(told);
+      isOtherUnderWay = false;
+      return undefined;
+    }
+    return told.request === request ? told : undefined;
+  };
 }
 
 const withoutOutcome = (object: SingletonService, limitMs: number): string =>
