@@ -38,7 +38,7 @@ BINDIR ?= $(HOME)/.local/bin
 .PHONY: plugin
 plugin: build ## Put kubectl-singleton into BINDIR (default ~/.local/bin), where kubectl finds it: `kubectl singleton`
 	@install -D -m 755 dist/kubectl-singleton.js '$(BINDIR)/kubectl-singleton'
-	@echo 'kubectl singleton: in $(BINDIR), which must be on PATH, as must Node 20.19 or newer'
+	@echo 'kubectl singleton: in $(BINDIR), which must be on PATH, as must Node 24'
 
 .PHONY: programs
 programs: $(MODULES) ## Find or build etcd, kube-apiserver and the rest
