@@ -59,11 +59,18 @@ function membersText(members: readonly Standing[], paint: Paint): string {
     ...fields.map((field) => valueText(field, member.rank?.[field])),
     member.aheadBy === undefined ? '-' : titleOf(member.aheadBy).toLowerCase(),
   ]);
-  return table([header, ...rows], paint);
+  const avoided = sorted.flatMap((member) => (member.avoided === undefined ? [] : [avoidedLine(member)]));
+  return [table([header, ...rows], paint), ...(avoided.length > 0 ? ['\n', ...avoided] : [])].join('');
 }
 
-const eligibleCell = ({ eligible, reason }: Standing): Cell =>
-  eligible ? { text: 'yes', colour: 'green' } : { text: `no: ${reason}`, colour: 'yellow' };
+const avoidedLine = ({ pod, avoided }: Standing): string =>
+  `${pod} is avoided (${avoided?.name ?? ''}): ${avoided?.message ?? ''}\n`;
+
+function eligibleCell({ eligible, reason, avoided, role }: Standing): Cell {
+  if (!eligible) return { text: `no: ${reason}`, colour: 'yellow' };
+  const isAvoided = avoided !== undefined && role === 'standby';
+  return isAvoided ? { text: `avoided: ${avoided.name}`, colour: 'yellow' } : { text: 'yes', colour: 'green' };
+}
 
 /** In the order of comparison. The slot has a column, and a UID says nothing to people; it still decides. */
 const fieldsOf = (members: readonly Standing[]): (keyof Rank)[] =>

@@ -4,12 +4,14 @@
  *
  * Not known here is what only the operator's process remembers; `unknown` says so where it matters.
  */
+import { avoidance } from './avoidance.ts';
+import type { Avoidance } from './avoidance.ts';
 import { eligibility, candidates, fitness } from './candidates.ts';
 import { decide } from './decide.ts';
 import { violationsIn, violationsOf } from './invariants.ts';
 import { planLease } from './lease.ts';
 import { isFinished } from './membership.ts';
-import { planMove } from './move.ts';
+import { causeOf, planMove } from './move.ts';
 import type { Need } from './move.ts';
 import { describeAction, isGrant } from './plan.ts';
 import type { Action, Hold, Plan } from './plan.ts';
@@ -43,6 +45,8 @@ export interface Standing {
   readonly ready: boolean;
   readonly eligible: boolean;
   readonly reason: string;
+  /** Why it is taken only when nobody better is left. */
+  readonly avoided: Avoidance | undefined;
   /** 1 is the first that would be granted. Undefined: no candidate. (The active is none.) */
   readonly place: number | undefined;
   /** Its fields in the order in which `byRank` compares them. Undefined without a spec. */
@@ -77,7 +81,7 @@ export function explain(snapshot: Snapshot, now: Instant): Explanation {
   const plan = decide(snapshot, now);
   return {
     active: active === undefined || lease === undefined ? undefined : { pod: active.pod, term: lease.term },
-    members: standings(snapshot),
+    members: standings(snapshot, now),
     next,
     ifActiveFailed: failed && outlook(failed, now),
     broken: [...violationsIn(snapshot), ...violationsOf(plan, snapshot)].map(
@@ -87,13 +91,15 @@ export function explain(snapshot: Snapshot, now: Instant): Explanation {
   };
 }
 
-function standings(snapshot: Snapshot): Standing[] {
+function standings(snapshot: Snapshot, now: Instant): Standing[] {
   const { spec } = snapshot.singleton;
   const active = activeMember(snapshot);
-  const order = spec === undefined ? [] : candidates(snapshot, spec);
+  const order = spec === undefined ? [] : candidates(snapshot, spec, now);
+  const question = spec && { snapshot, spec, now };
   return bySlot(snapshot).map((member): Standing => {
     const place = order.indexOf(member);
     const behind = place === -1 ? undefined : order[place + 1];
+    const own = question && rank(member, question);
     return {
       pod: member.pod,
       slot: slotOf(member, snapshot.singleton),
@@ -102,9 +108,10 @@ function standings(snapshot: Snapshot): Standing[] {
       role: member === active ? 'active' : 'standby',
       ready: member.ready,
       ...eligibility(member, snapshot),
+      avoided: question && avoidance(member, question),
       place: place === -1 ? undefined : place + 1,
-      rank: spec && rank(member, snapshot, spec),
-      aheadBy: spec && behind && firstDifference(rank(member, snapshot, spec), rank(behind, snapshot, spec)),
+      rank: own,
+      aheadBy: question && own && behind && firstDifference(own, rank(behind, question)),
     };
   });
 }
@@ -130,19 +137,21 @@ function outlook(seen: Snapshot, now: Instant): Outlook[] {
 
 /** Without a first sight of the trouble, each look would take itself for the first, and no grace would ever end. */
 function withTroubleSeen(snapshot: Snapshot, now: Instant): Snapshot {
-  const { memory } = snapshot;
+  const need = needOf(snapshot, now);
   const holder = ourLease(snapshot)?.holder;
-  if (holder === undefined || memory.trouble?.holder === holder) return snapshot;
-  return { ...snapshot, memory: { ...memory, trouble: { holder, since: now } } };
+  if (need === undefined || holder === undefined) return snapshot;
+  const trouble = { holder, cause: causeOf(need), since: need.since };
+  return { ...snapshot, memory: { ...snapshot.memory, trouble } };
 }
 
 function lookAfter(snapshot: Snapshot, now: Instant, afterMs: number): Outlook {
   const at = { monotonicMs: now.monotonicMs + afterMs, wallMs: now.wallMs + afterMs };
   const { actions, holds, reason, recheckAtMs } = decide(snapshot, at);
   const grant = actions.find(isGrant);
+  const need = needOf(snapshot, at);
   return {
     afterMs,
-    need: needOf(snapshot, at),
+    need: need && { kind: need.kind, reason: need.reason, message: need.message },
     holds,
     reason,
     steps: actions.map(describeAction),
@@ -151,13 +160,10 @@ function lookAfter(snapshot: Snapshot, now: Instant, afterMs: number): Outlook {
   };
 }
 
-function needOf(snapshot: Snapshot, now: Instant): Outlook['need'] {
+function needOf(snapshot: Snapshot, now: Instant): Need | undefined {
   const { spec, deleting } = snapshot.singleton;
   if (spec === undefined || deleting) return undefined;
-  const { need } = planMove(snapshot, spec, planLease(snapshot, now).inOrder, now);
-  if (need === undefined) return undefined;
-  const { since: _since, ...kept } = need;
-  return kept;
+  return planMove(snapshot, spec, planLease(snapshot, now).inOrder, now).need;
 }
 
 /** What the operator would see when the active's containers end; undefined when there is no active that could fail. */

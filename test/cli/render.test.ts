@@ -52,6 +52,7 @@ function objectOf(builder: SnapshotBuilder, more: object = {}, annotations?: Rec
 
 describe('why', () => {
   const zoned = steady.node('node-0', { zone: 'a' }).node('node-1', { zone: 'b' });
+  const failure = { pod: 'db-1-a', atWallMs: WALL_MS, reignMs: 60_000 };
   it.each<[string, SnapshotBuilder]>([
     ['steady', zoned.where(2, (pod) => pod.noFailover()).told()],
     ['crashed', steady.where(0, (pod) => pod.crashed())],
@@ -63,6 +64,12 @@ describe('why', () => {
         .told(),
     ],
     ['broken-and-paused', steady.paused().where(1, (pod) => pod.active(1))],
+    [
+      'quarantined-and-draining',
+      steady
+        .leaseHeldBy(0, 1, { failures: Array.from({ length: 3 }, () => failure) })
+        .node('node-0', { draining: 'cordoned' }),
+    ],
     ['nobody', steady.withoutMember(0).withoutMember(1).withoutMember(2)],
   ])('of the state "%s"', async (name, builder) => {
     const text = whyText('default/db', explain(builder.build(), NOW), plain);
