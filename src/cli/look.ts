@@ -7,6 +7,7 @@ import type { KubeObject } from '../api/objects.ts';
 import type { Instant, Snapshot } from '../core/snapshot.ts';
 import { createCaches, keyOf } from '../operator/caches.ts';
 import { Recollections, afterLooking } from '../operator/memory.ts';
+import { NODE_LOSS_BRAKE, NodeBeats } from '../operator/node-beats.ts';
 import { observe } from '../operator/observe.ts';
 import { eachWatched } from '../operator/watched.ts';
 import type { WatchedQuery } from '../operator/watched.ts';
@@ -33,7 +34,12 @@ export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promis
     throw new CliError('Kubernetes 1.20 or newer is needed: there are no EndpointSlices');
   const caches = createCaches(silent);
   const unread: string[] = [];
-  const watched = { namespace: ref.namespace, endpointSlices, mayReadNodes: true };
+  // One beat of a node says nothing: whether it is silent is heard by who listens for a while.
+  const watched = { namespace: ref.namespace, endpointSlices, mayReadNodes: true, mayReadNodeLeases: false };
+  const troubles = new NodeBeats({
+    ...{ clock, leases: caches.nodeLeases, nodes: caches.nodes, logger: silent, brake: NODE_LOSS_BRAKE },
+    onChange: () => undefined,
+  });
   const fills = eachWatched(caches, watched, async (type, store, query) => {
     try {
       await fill(api, type, store, query);
@@ -47,7 +53,7 @@ export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promis
   await Promise.all(fills);
   const now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
   const key = keyOf(ref.namespace, ref.name);
-  const observation = observe(key, caches, new Recollections().get(key));
+  const observation = observe(key, caches, new Recollections().get(key), troubles);
   if (observation === undefined) throw noSuch(ref);
   const { snapshot } = observation;
   return { snapshot: { ...snapshot, memory: afterLooking(snapshot, now) }, now, unread };

@@ -6,7 +6,7 @@
  */
 import { avoidance } from './avoidance.ts';
 import type { Avoidance } from './avoidance.ts';
-import { eligibility, candidates, fitness } from './candidates.ts';
+import { eligibility, candidates, fitness, standing } from './candidates.ts';
 import { decide } from './decide.ts';
 import { violationsIn, violationsOf } from './invariants.ts';
 import { planLease } from './lease.ts';
@@ -107,7 +107,7 @@ function standings(snapshot: Snapshot, now: Instant): Standing[] {
       zone: member.node === undefined ? undefined : snapshot.nodes[member.node]?.zone,
       role: member === active ? 'active' : 'standby',
       ready: member.ready,
-      ...eligibility(member, snapshot),
+      ...eligibility(member, snapshot, now),
       avoided: question && avoidance(member, question),
       place: place === -1 ? undefined : place + 1,
       rank: own,
@@ -181,6 +181,18 @@ export function withFailedActive(snapshot: Snapshot): Snapshot | undefined {
 
 const isTelling = ({ kind }: Action): boolean => kind === 'emitEvent' || kind === 'writeStatus';
 
+/** A node's silence, say, is only heard by who listens for a while. */
+function toldOtherwise(snapshot: Snapshot, now: Instant): string[] {
+  const told = snapshot.singleton.status?.members ?? [];
+  return snapshot.members.flatMap((member) => {
+    const other = told.find(({ pod }) => pod === member.pod);
+    if (other === undefined || other.eligible || !standing(member, snapshot, now).eligible) return [];
+    return [
+      `why ${member.pod} was no candidate (${other.reason ?? '?'}) when the operator told of it last: not seen here`,
+    ];
+  });
+}
+
 /** Each with the case in which it makes a difference. */
 function unknownOf(
   snapshot: Snapshot,
@@ -194,6 +206,7 @@ function unknownOf(
     ({ need, holds }) => need !== undefined && holds.some(({ recheckAtMs }) => recheckAtMs !== undefined),
   );
   return [
+    ...toldOtherwise(snapshot, now),
     ...(isTimed && isFirstSight
       ? ['since when the operator sees the trouble: counted from now here, so that it may act sooner']
       : []),

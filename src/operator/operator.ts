@@ -11,7 +11,7 @@ import type { Snapshot } from '../core/snapshot.ts';
 import { phasesOf } from '../core/status.ts';
 import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
-import { NodeBeats } from './node-beats.ts';
+import { NODE_LOSS_BRAKE, NodeBeats } from './node-beats.ts';
 import { WorkQueue } from './queue.ts';
 import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
 import { nodeView } from './views.ts';
@@ -43,7 +43,6 @@ export interface OperatorOptions {
 }
 
 const SYNC_POLL_MS = 20;
-const NODE_LOSS_BRAKE = 0.55;
 const MAX_AGAIN_AT_ONCE = 3;
 
 const contentOf = ({ metadata, ...rest }: KubeObject): object => {

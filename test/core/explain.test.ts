@@ -6,6 +6,7 @@ import type { Explanation } from '../../src/core/explain.ts';
 import { describeAction, isGrant } from '../../src/core/plan.ts';
 import { byRank, rank } from '../../src/core/rank.ts';
 import type { Rank } from '../../src/core/rank.ts';
+import { noNodeLoss } from '../../src/core/snapshot.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
 import { NOW, aPod, aSpec, aSteadyState, at } from '../builders.ts';
 import type { SnapshotBuilder } from '../builders.ts';
@@ -174,6 +175,13 @@ describe('what is not as it should be', () => {
 
   it('is named: a spec that breaks a rule, under which the operator does not go on', () => {
     expect(explained(steady.rejected()).unknown).toContainEqual(expect.stringContaining('last accepted spec'));
+  });
+
+  it('is named: a member that the operator takes for no candidate, for a reason that can not be seen', () => {
+    const told = steady.trouble(1, { silentMs: 20_000 }).told().but({ nodeLoss: noNodeLoss });
+    expect(explained(told).unknown).toContainEqual(
+      expect.stringContaining('why db-1-a was no candidate (NodeSuspect)'),
+    );
   });
 
   it('is explained without a spec, too', () => {
