@@ -6,6 +6,7 @@ import type { Clock, KubernetesApi, Logger, ResourceType } from '../adapters/por
 import type { KubeObject } from '../api/objects.ts';
 import type { Instant, Snapshot } from '../core/snapshot.ts';
 import { createCaches, keyOf } from '../operator/caches.ts';
+import type { Caches } from '../operator/caches.ts';
 import { Recollections, afterLooking } from '../operator/memory.ts';
 import { NODE_LOSS_BRAKE, NodeBeats } from '../operator/node-beats.ts';
 import { observe } from '../operator/observe.ts';
@@ -36,10 +37,7 @@ export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promis
   const unread: string[] = [];
   // One beat of a node says nothing: whether it is silent is heard by who listens for a while.
   const watched = { namespace: ref.namespace, endpointSlices, mayReadNodes: true, mayReadNodeLeases: false };
-  const troubles = new NodeBeats({
-    ...{ clock, leases: caches.nodeLeases, nodes: caches.nodes, logger: silent, brake: NODE_LOSS_BRAKE },
-    onChange: () => undefined,
-  });
+  const troubles = troublesIn(caches, clock);
   const fills = eachWatched(caches, watched, async (type, store, query) => {
     try {
       await fill(api, type, store, query);
@@ -58,6 +56,10 @@ export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promis
   const { snapshot } = observation;
   return { snapshot: { ...snapshot, memory: afterLooking(snapshot, now) }, now, unread };
 }
+
+/** Of nodes, as far as their objects tell. Made before the caches are filled, since it hears of what comes into them. */
+const troublesIn = ({ nodeLeases: leases, nodes }: Caches, clock: Clock): NodeBeats =>
+  new NodeBeats({ leases, nodes, clock, logger: silent, brake: NODE_LOSS_BRAKE, onChange: () => undefined });
 
 async function fill<T extends KubeObject, I extends string>(
   api: KubernetesApi,
