@@ -1,5 +1,10 @@
 /** One look at a singleton with the operator's own eyes: its caches, filled once, and its `observe`. */
-import { NODE, SINGLETON_SERVICE, discoverEndpointSlices } from '../adapters/kubernetes/resources.ts';
+import {
+  NODE,
+  SINGLETON_SERVICE,
+  discoverDisruptionBudgets,
+  discoverEndpointSlices,
+} from '../adapters/kubernetes/resources.ts';
 import type { Store } from '../adapters/kubernetes/store.ts';
 import { ApiError, isNotFound } from '../adapters/ports.ts';
 import type { Clock, KubernetesApi, Logger, ResourceType } from '../adapters/ports.ts';
@@ -30,22 +35,30 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error:
  * are; before it moves anything, the operator reads again.
  */
 export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promise<Look> {
-  const endpointSlices = await discoverEndpointSlices(api);
-  if (endpointSlices === undefined)
-    throw new CliError('Kubernetes 1.20 or newer is needed: there are no EndpointSlices');
+  const [endpointSlices, disruptionBudgets] = await Promise.all([
+    discoverEndpointSlices(api),
+    discoverDisruptionBudgets(api),
+  ]);
+  if (endpointSlices === undefined || disruptionBudgets === undefined) {
+    throw new CliError(
+      'the API server has no EndpointSlices or PodDisruptionBudgets; Kubernetes 1.20 or newer is needed',
+    );
+  }
   const caches = createCaches(silent);
   const unread: string[] = [];
   // One beat of a node says nothing: whether it is silent is heard by who listens for a while.
-  const watched = { namespace: ref.namespace, endpointSlices, mayReadNodes: true, mayReadNodeLeases: false };
+  const versions = { endpointSlices, disruptionBudgets };
+  const watched = { namespace: ref.namespace, ...versions, mayReadNodes: true, mayReadNodeLeases: false };
   const troubles = troublesIn(caches, clock);
   const fills = eachWatched(caches, watched, async (type, store, query) => {
     try {
       await fill(api, type, store, query);
     } catch (error) {
       if (type === SINGLETON_SERVICE && isNotFound(error)) throw crdMissing();
-      // Whoever may not read nodes is told what that hides; without the rest there is nothing to tell.
-      if (type !== NODE || !(error instanceof ApiError) || error.status !== 403) throw error;
-      unread.push('the nodes, for lack of the right to list them: zones, preferred labels and no-failover on nodes');
+      // Without the rest there is nothing to tell.
+      const hidden = type === NODE || type === disruptionBudgets ? hides(type) : undefined;
+      if (hidden === undefined || !(error instanceof ApiError) || error.status !== 403) throw error;
+      unread.push(hidden);
     }
   });
   await Promise.all(fills);
@@ -56,6 +69,11 @@ export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promis
   const { snapshot } = observation;
   return { snapshot: { ...snapshot, memory: afterLooking(snapshot, now) }, now, unread };
 }
+
+const hides = (type: ResourceType): string =>
+  type === NODE
+    ? 'the nodes, for lack of the right to list them: zones, preferred labels, drains and no-failover on nodes'
+    : `${type.plural}, for lack of the right to list them: a step that makes one may be shown that is not needed`;
 
 /** Of nodes, as far as their objects tell. Made before the caches are filled, since it hears of what comes into them. */
 const troublesIn = ({ nodeLeases: leases, nodes }: Caches, clock: Clock): NodeBeats =>

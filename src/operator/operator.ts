@@ -154,7 +154,13 @@ export class Operator {
   }
 
   #createReflectors(): readonly Watched[] {
-    const { namespace, endpointSlices, disruptionBudgets, mayReadNodes = true, mayReadNodeLeases = true } = this.#options;
+    const {
+      namespace,
+      endpointSlices,
+      disruptionBudgets,
+      mayReadNodes = true,
+      mayReadNodeLeases = true,
+    } = this.#options;
     const watched = { namespace, endpointSlices, disruptionBudgets, mayReadNodes, mayReadNodeLeases };
     return eachWatched(this.#caches, watched, (type, store, query) => this.#reflect(type, store, query));
   }

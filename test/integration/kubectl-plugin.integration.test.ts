@@ -220,7 +220,9 @@ describe('why', () => {
       const output = await look();
       return output.code === 0 && output;
     });
-    expect(out).toContain('Not known here\n  the nodes, for lack of the right to list them');
+    expect(out).toContain('\nNot known here\n');
+    expect(out).toContain('\n  the nodes, for lack of the right to list them: ');
+    expect(out).toContain('\n  poddisruptionbudgets, for lack of the right to list them: ');
     const { code, err } = await run('pause plain', reader);
     expect(code).toBe(1);
     expect(err).toMatch(
