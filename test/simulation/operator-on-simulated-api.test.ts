@@ -27,11 +27,6 @@ class World {
   readonly #controllers = [new GarbageCollector(this.server), new EndpointSliceController(this.server)];
   #addresses = 0;
 
-  constructor() {
-    // Without its object a node would be taken for removed.
-    this.server.create('user', NODE, '', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } });
-  }
-
   async startOperator(): Promise<Operator> {
     const { clock, logger, server } = this;
     const api = createSimulatedApi(server, directWire(), 'operator');
@@ -148,6 +143,7 @@ describe('the operator on the simulated API server', () => {
     const { clock, server } = world;
     const spec = { ...SPEC, election: { strategy: 'Ring' } };
     const body = { apiVersion: API_VERSION, kind: KIND, metadata: { name: 'db' }, spec };
+    server.create('user', NODE, '', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } });
     server.create('user', SINGLETON_SERVICE, NS, body);
     const operator = await world.startOperator();
     await world.pass(5_000);
