@@ -32,6 +32,14 @@ dist/operator-main.js: $(MODULES) scripts/build.ts $(shell find src -name '*.ts'
 .PHONY: build
 build: dist/operator-main.js ## Bundle the operator into dist/
 
+# On PATH, for most: `make plugin BINDIR=/usr/local/bin`
+BINDIR ?= $(HOME)/.local/bin
+
+.PHONY: plugin
+plugin: build ## Put kubectl-singleton into BINDIR (default ~/.local/bin), where kubectl finds it: `kubectl singleton`
+	@install -D -m 755 dist/kubectl-singleton.js '$(BINDIR)/kubectl-singleton'
+	@echo 'kubectl singleton: in $(BINDIR), which must be on PATH, as must Node 24'
+
 .PHONY: programs
 programs: $(MODULES) ## Find or build etcd, kube-apiserver and the rest
 	@node scripts/find-programs.ts

@@ -46,6 +46,9 @@ interface Absence {
   readonly isTold: boolean;
 }
 
+/** As the flag's default. */
+export const NODE_LOSS_BRAKE = 0.55;
+
 const SWEEP_MS = 1_000;
 /** Beats of a Lease that does not say how long it lasts; it lasts four of them. */
 const BEAT_MS = 10_000;

@@ -1,10 +1,8 @@
 /** The operator without its process: reflectors fill the caches, changes fill the queue, its workers reconcile. */
-import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
 import { Reflector } from '../adapters/kubernetes/reflector.ts';
 import type { Store } from '../adapters/kubernetes/store.ts';
 import type { Metrics } from '../adapters/metrics.ts';
 import type { Clock, KubernetesApi, Logger, Random, ResourceType } from '../adapters/ports.ts';
-import { LABEL, NODE_LEASE_NAMESPACE } from '../api/names.ts';
 import type { KubeObject } from '../api/objects.ts';
 import { sameJson } from '../core/hash.ts';
 import { describeAction } from '../core/plan.ts';
@@ -13,11 +11,13 @@ import type { Snapshot } from '../core/snapshot.ts';
 import { phasesOf } from '../core/status.ts';
 import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
-import { NodeBeats } from './node-beats.ts';
+import { NODE_LOSS_BRAKE, NodeBeats } from './node-beats.ts';
 import { WorkQueue } from './queue.ts';
 import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
 import { nodeView } from './views.ts';
 import { ViolationTeller } from './violations.ts';
+import { eachWatched } from './watched.ts';
+import type { WatchedQuery } from './watched.ts';
 import { whileLeading } from './while-leading.ts';
 
 export interface OperatorOptions {
@@ -42,10 +42,7 @@ export interface OperatorOptions {
   readonly concurrency: number;
 }
 
-/** Kubernetes puts it on the slices of headless Services. */
-const HEADLESS = 'service.kubernetes.io/headless';
 const SYNC_POLL_MS = 20;
-const NODE_LOSS_BRAKE = 0.55;
 const MAX_AGAIN_AT_ONCE = 3;
 
 const contentOf = ({ metadata, ...rest }: KubeObject): object => {
@@ -157,23 +154,15 @@ export class Operator {
   }
 
   #createReflectors(): readonly Watched[] {
-    const { namespace, endpointSlices, disruptionBudgets } = this.#options;
-    const inNamespace = namespace === undefined ? {} : { namespace };
-    const owned = { ...inNamespace, labelSelector: LABEL.name };
-    const { singletons, pods, services, leases, nodes, nodeLeases, slices, budgets } = this.#caches;
-    return [
-      this.#reflect(SINGLETON_SERVICE, singletons, inNamespace),
-      this.#reflect(POD, pods, owned),
-      this.#reflect(SERVICE, services, owned),
-      this.#reflect(LEASE, leases, owned),
-      this.#reflect(disruptionBudgets, budgets, owned),
-      ...(this.#options.mayReadNodes === false ? [] : [this.#reflect(NODE, nodes, {})]),
-      ...(this.#options.mayReadNodeLeases === false
-        ? []
-        : [this.#reflect(LEASE, nodeLeases, { namespace: NODE_LEASE_NAMESPACE })]),
-      // Where traffic goes. The headless Service's slices change with every member, and no decision reads them.
-      this.#reflect(endpointSlices, slices, { ...owned, labelSelector: `${LABEL.name},!${HEADLESS}` }),
-    ];
+    const {
+      namespace,
+      endpointSlices,
+      disruptionBudgets,
+      mayReadNodes = true,
+      mayReadNodeLeases = true,
+    } = this.#options;
+    const watched = { namespace, endpointSlices, disruptionBudgets, mayReadNodes, mayReadNodeLeases };
+    return eachWatched(this.#caches, watched, (type, store, query) => this.#reflect(type, store, query));
   }
 
   #createBeats(): NodeBeats {
@@ -193,7 +182,7 @@ export class Operator {
   #reflect<T extends KubeObject, I extends string>(
     type: ResourceType,
     store: Store<T, I>,
-    query: { namespace?: string; labelSelector?: string },
+    query: WatchedQuery,
   ): Watched {
     const { api, clock, random, logger, metrics } = this.#options;
     const onRestart = (reason: string): void => metrics.watchRestarts.inc({ resource: type.plural, reason });

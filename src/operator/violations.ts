@@ -48,7 +48,7 @@ export class ViolationTeller {
     const { logger, metrics } = this.#options;
     metrics.invariantViolations.inc({ invariant: violation.invariant });
     const message = `an invariant is broken: ${sentence(violation)}`;
-    // Snapshot and time are all that decided it: scripts/replay.ts makes the same plan of these two.
+    // Snapshot and time are all that decided it: `kubectl singleton replay` makes the same plan of these two.
     logger.error(message, { singleton: key, snapshot, now, plan: describePlan(plan) });
     // Not awaited: telling must not hold up mending.
     void this.#emit(key, violation, snapshot.singleton);

@@ -5,6 +5,8 @@ import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters
 import { API_VERSION, KIND, LABEL, leaseName } from '../../src/api/names.ts';
 import type { EndpointSlice, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
+import { lookAt } from '../../src/cli/look.ts';
+import { explain } from '../../src/core/explain.ts';
 import { Operator } from '../../src/operator/operator.ts';
 import { waitForCluster } from '../../src/operator/startup.ts';
 import { recordingLogger } from '../adapters/kubernetes/support/recording-logger.ts';
@@ -67,6 +69,21 @@ class World {
     };
   }
 
+  crash(name: string): void {
+    const state = { terminated: { exitCode: 1 } };
+    this.#setReady(name, 'False', [{ name: 'app', ready: false, restartCount: 0, state }]);
+  }
+
+  restart(name: string): void {
+    this.#setReady(name, 'True', [{ name: 'app', ready: true, restartCount: 1, state: { running: {} } }]);
+  }
+
+  #setReady(name: string, status: 'True' | 'False', containerStatuses: readonly object[]): void {
+    const lastTransitionTime = new Date(this.clock.wallMs()).toISOString();
+    const conditions = [{ type: 'Ready', status, lastTransitionTime }];
+    this.server.patch('kubelet', POD, { namespace: NS, name }, { status: { conditions, containerStatuses } }, 'status');
+  }
+
   /** Scheduler and kubelet. */
   #runPod(pod: Pod): void {
     const { server } = this;
@@ -118,6 +135,37 @@ describe('the operator on the simulated API server', () => {
     expect(world.pods).toEqual([]);
     expect(world.get()).toEqual({ singleton: undefined, service: undefined, lease: undefined });
     expect(world.logger.lines.filter(({ level }) => level === 'error')).toEqual([]);
+    await operator.stop();
+  });
+
+  it('moves to whom `kubectl singleton why` has announced, one crash after another', async () => {
+    const world = new World();
+    const { clock, server } = world;
+    const spec = { ...SPEC, election: { strategy: 'Ring' } };
+    const body = { apiVersion: API_VERSION, kind: KIND, metadata: { name: 'db' }, spec };
+    server.create('user', NODE, '', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } });
+    server.create('user', SINGLETON_SERVICE, NS, body);
+    const operator = await world.startOperator();
+    await world.pass(5_000);
+    const api = createSimulatedApi(server, directWire(), 'user');
+    const actives = new Set(world.routed);
+    for (let crash = 0; crash < 3; crash++) {
+      const { snapshot, now, unread } = await lookAt(api, clock, { namespace: NS, name: 'db' });
+      const { next, ifActiveFailed, unknown, broken } = explain(snapshot, now);
+      expect([next.map(({ reason }) => reason), unread, unknown, broken]).toEqual([['in order'], [], [], []]);
+      const [active = ''] = world.routed;
+      const { version } = server;
+      await lookAt(api, clock, { namespace: NS, name: 'db' });
+      expect(server.version).toBe(version);
+      world.crash(active);
+      await world.pass(5_000);
+      expect(world.routed).toEqual([ifActiveFailed?.[0]?.grant?.pod]);
+      expect(world.get().singleton?.status?.term).toBe(ifActiveFailed?.[0]?.grant?.term);
+      actives.add(world.routed[0] ?? '');
+      world.restart(active);
+      await world.pass(5_000);
+    }
+    expect(actives.size).toBe(3);
     await operator.stop();
   });
 });
