@@ -85,6 +85,21 @@ describe('failures of a slot', () => {
   });
 });
 
+describe('a member that is lost with its node', () => {
+  const lost = aSteadyState()
+    .trouble(2, { silentMs: 30_000 })
+    .where(2, (pod) => pod.terminating());
+
+  it('is no failure of its slot, so that it is replaced at once', () => {
+    expect(look(lost).failures).toEqual({});
+  });
+
+  it('is one when it replaces another that was: Kubernetes brings new pods to the dead node for some seconds more', () => {
+    const again = lost.with(aPod().slot(2).named('db-2-b').onNode('node-2').created(1_000));
+    expect(look(again).failures[2]).toEqual({ count: 1, lastAtMs: NOW.monotonicMs, uids: ['uid-db-2-b'] });
+  });
+});
+
 describe('the timeline of a move', () => {
   it('begins anew with each term', () => {
     const old = look(aSteadyState()).timeline;

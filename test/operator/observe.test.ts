@@ -85,6 +85,18 @@ describe('a snapshot', () => {
     expect(kept).toEqual({ conditions: [{ type: 'Ready', status: 'False' }] });
   });
 
+  it('has what is wrong with nodes of its members, and of the active that the status told, and of no others', () => {
+    const trouble = { silentSinceMs: 5, outOfService: false, gone: false };
+    const troubles = { isBraked: true, troubleOf: (node: string) => (node === 'node-b' ? undefined : trouble) };
+    const caches = createCaches(recordingLogger());
+    const active = { pod: 'db-1-a', uid: 'uid-db-1-a', node: 'node-c', term: 1 };
+    caches.singletons.apply('ADDED', { ...aSingleton(), status: { active } });
+    caches.leases.apply('ADDED', aLeaseObject({ holderIdentity: 'db-1-a_uid-db-1-a', leaseTransitions: 1 }));
+    caches.pods.apply('ADDED', aPodObject());
+    const seen = observe('default/db', caches, NOTHING, troubles);
+    expect(seen?.snapshot.nodeLoss).toEqual({ isBraked: true, nodes: { 'node-a': trouble, 'node-c': trouble } });
+  });
+
   it('has of the labels of a node only those that the preferences of the spec in force name', () => {
     const matchExpressions = [{ key: 'disk', operator: 'In', values: ['ssd'] }];
     const election = { preferences: [{ weight: 1, preference: { matchExpressions } }] };
