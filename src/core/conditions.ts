@@ -4,6 +4,7 @@ import type { ConditionType } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import type { Status } from '../api/types.ts';
+import { isAdopting } from './adoption.ts';
 import { isBudgetTaken } from './budget.ts';
 import { standing } from './candidates.ts';
 import { routingTerm } from './lease.ts';
@@ -74,7 +75,7 @@ function specVerdict(snapshot: Snapshot): Verdict {
   if (problems.length > 0) {
     return [
       'False',
-      'Invalid',
+      snapshot.singleton.isOverlapping === true ? 'SelectorOverlap' : 'Invalid',
       `${problems.map(({ path, rule }) => `${path}: ${rule}`).join('; ')}. What runs is left as it is`,
     ];
   }
@@ -124,7 +125,8 @@ function standbyVerdict({ snapshot, now }: Situation): Verdict {
   const ready = others.filter((member) => standing(member, snapshot, now).eligible);
   if (ready.length > 0)
     return ['True', 'CandidateReady', `${ready.length} of ${others.length} other members can take over at once`];
-  if (snapshot.singleton.spec?.replicas === 1)
+  const { spec } = snapshot.singleton;
+  if (spec?.replicas === 1 && !isAdopting(spec))
     return ['False', 'SingleReplica', 'spec.replicas is 1: a failover has to wait for a new pod'];
   const why = others.map((member) => `${member.pod}: ${standing(member, snapshot, now).reason}`).join(', ');
   return ['False', 'NoCandidate', why === '' ? 'there is no other member' : `no other member can take over (${why})`];
@@ -137,7 +139,7 @@ function progressVerdict({ snapshot, need, holds, now }: Situation): Verdict {
   if (need !== undefined) return ['True', holds.length > 0 ? 'MoveWaits' : 'Moving', need.message];
   const { spec } = snapshot.singleton;
   const alive = aliveMembers(snapshot, now);
-  if (spec !== undefined && !spec.paused && alive.length !== spec.replicas) {
+  if (spec !== undefined && !spec.paused && !isAdopting(spec) && alive.length !== spec.replicas) {
     return ['True', 'Scaling', `${alive.length} members exist, ${spec.replicas} are wanted`];
   }
   return ['False', 'Settled', 'nothing is under way'];

@@ -46,7 +46,12 @@ describe('a move that is needed', () => {
   });
 
   it.each<[string, Question, Hold['name'], string]>([
-    ['while paused', { paused: true }, 'Paused', 'pod db-0-a is not Ready; spec.paused is true, so nothing moves'],
+    [
+      'while paused',
+      { paused: true },
+      'Paused',
+      'pod db-0-a is not Ready; spec.paused is true, so nothing moves: set it to false, and another member takes over',
+    ],
     [
       'while the Service is somebody else’s',
       { builder: taken },
