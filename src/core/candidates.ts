@@ -61,7 +61,6 @@ function ended(member: Member) {
 const onLostNode = (member: Member, snapshot: Snapshot, now: Instant) =>
   isLost(member, snapshot, now) ? not('NodeLost') : undefined;
 
-
 const notSelected = ({ leaving }: Member) => (leaving === true ? not('NotSelected') : undefined);
 
 /** Slots are given by the operator: adopted pods need none, and how many of them there are is not the operator's to say. */

@@ -106,7 +106,7 @@ function overlapOf(object: SingletonService, { pods, singletons }: Caches): stri
 /** The first in the order of names, so that the same overlap is told in the same words. */
 const sharedPods = (own: Adoption, { selector }: Adoption): string[] =>
   [...own.store.values()]
-    .filter((pod) => selects(selector, pod.metadata.labels) && !isOwnedBySingleton(pod))
+    .filter((pod) => selects(selector, pod.metadata.labels) && !isOwnedBySingleton(pod) && !isOver(pod))
     .map(({ metadata }) => metadata.name)
     .sort();
 

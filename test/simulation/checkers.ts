@@ -27,7 +27,7 @@ import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
 import type { Sent } from './faulty-wire.ts';
-import { LEADER_LEASE, NAMESPACE } from './manifest.ts';
+import { ADOPTED_LABELS, LEADER_LEASE, NAMESPACE, SINGLETON } from './manifest.ts';
 import { NodeLossChecker } from './node-loss-checker.ts';
 import type { Nodes } from './nodes.ts';
 import type { Replica } from './replica.ts';
@@ -321,8 +321,9 @@ export class Checkers {
 
   #onOperatorsPod(old: Pod | undefined, pod: Pod | undefined, author: Author): void {
     const any = pod ?? old;
-    const singleton = any && this.#ownerOf(any);
+    const singleton = any && (this.#ownerOf(any) ?? (old && this.#adopterOf(old)));
     if (any === undefined) return;
+    if (pod === undefined && controllerOf(any)?.kind !== KIND) return this.#foreign(old, author);
     if (singleton === undefined) {
       const onlyTaken = [LABEL.role, LABEL.term].every((key) => pod !== undefined && takenOrSame(old, pod, key));
       if (!onlyTaken) this.#foreign(old, author);
@@ -331,6 +332,10 @@ export class Checkers {
     const isStale = !this.#leads(author);
     if (isStale) this.#of(singleton).staleUnder = this.#lead;
     const wasMarked = old?.metadata.deletionTimestamp !== undefined;
+    if (old !== undefined && old.metadata.deletionTimestamp !== pod?.metadata.deletionTimestamp) {
+      // Whoever deletes what is adopted deletes somebody else's.
+      if (controllerOf(any)?.kind !== KIND) return this.#foreign(old, author);
+    }
     const isDeleted = pod === undefined || (pod.metadata.deletionTimestamp !== undefined && !wasMarked);
     if (isDeleted && old !== undefined) this.#judgeDeletion(old, singleton, author, isStale);
     if (pod === undefined) return void this.#authored.delete(any.metadata.uid);
@@ -492,7 +497,21 @@ export class Checkers {
   }
 
   #membersOf({ metadata }: SingletonService): Pod[] {
-    return this.#options.cluster.list<Pod>(POD).filter((pod) => controllerOf(pod)?.uid === metadata.uid);
+    return this.#options.cluster
+      .list<Pod>(POD)
+      .filter((pod) => controllerOf(pod)?.uid === metadata.uid || this.#adopterOf(pod)?.metadata.uid === metadata.uid);
+  }
+
+  /** Whose selector selects it, though somebody else owns it; whoever holds the Lease is let go of after the move. */
+  #adopterOf(pod: Pod): SingletonService | undefined {
+    if (controllerOf(pod)?.kind === KIND) return undefined;
+    const { cluster } = this.#options;
+    const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, pod.metadata.namespace);
+    const isAdopting = (singleton?.spec as { selector?: object } | undefined)?.selector !== undefined;
+    if (singleton === undefined || !isAdopting) return undefined;
+    const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), pod.metadata.namespace)?.spec?.holderIdentity;
+    const isHolder = holder === holderIdentity(pod.metadata.name, pod.metadata.uid);
+    return isSelected(pod) || isHolder ? singleton : undefined;
   }
 
   #of({ metadata: { uid } }: KubeObject): Watched {
@@ -537,11 +556,15 @@ const isEmptyLease = ({ spec, metadata }: Lease): boolean =>
   (spec?.leaseTransitions ?? 0) === 0 &&
   metadata.annotations?.[ANNOTATION.move] === undefined;
 
+const isSelected = ({ metadata }: Pod): boolean =>
+  Object.entries(ADOPTED_LABELS).every(([key, value]) => metadata.labels?.[key] === value);
+
 const termTold = (singleton: SingletonService | undefined): number => singleton?.status?.term ?? 0;
 
 const termLabel = ({ metadata }: Pod): string | undefined => metadata.labels?.[LABEL.term];
 
 const takenOrSame = (old: Pod | undefined, pod: Pod, key: string): boolean => {
   const value = pod.metadata.labels?.[key];
-  return value === undefined || value === old?.metadata.labels?.[key];
+  const before = old?.metadata.labels?.[key];
+  return value === undefined || value === before || (before === ROLE.active && value === ROLE.standby);
 };
