@@ -78,8 +78,7 @@ export class Owner {
   #sync(): void {
     const { cluster } = this.#options;
     for (const pod of this.#owned()) {
-      // An orphan is nobody's from then on.
-      if (!isSelected(pod)) cluster.patch(USER, POD, pod, { metadata: { ownerReferences: null } });
+      if (!isSelected(pod)) this.#letGo(pod);
       else if (this.kind === 'StatefulSet' && isOver(pod)) cluster.delete(USER, POD, pod, 0);
     }
     const living = this.#owned().filter((pod) => !isOver(pod) && pod.metadata.deletionTimestamp === undefined);
@@ -88,6 +87,14 @@ export class Owner {
     const old = living.find(({ spec }) => imageOf(spec) !== this.#image);
     const isWhole = living.length === this.#wanted && living.every(isReady);
     if (old !== undefined && isWhole) cluster.delete(USER, POD, old);
+  }
+
+  /** An orphan is nobody's from then on. One that keeps a name of a StatefulSet's is cleared away, or nothing gets it. */
+  #letGo(pod: Pod): void {
+    const { cluster, engine, chance } = this.#options;
+    cluster.patch(USER, POD, pod, { metadata: { ownerReferences: null } });
+    if (this.kind === 'StatefulSet')
+      engine.after(chance.logBetween(100, 5_000), () => cluster.delete('user', POD, pod));
   }
 
   get #uid(): string {
