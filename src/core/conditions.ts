@@ -53,11 +53,13 @@ function readyVerdict({ snapshot, need, now }: Situation): Verdict {
   const lease = ourLease(snapshot);
   const member = activeMember(snapshot);
   if (lease === undefined || lease.holder === '') return ['False', 'NoActive', 'no member is active yet'];
-  if (member === undefined) return ['False', 'ActiveGone', need?.message ?? 'the active pod is gone'];
+  const pausedHint = singleton.spec?.paused === true ? '; no other one takes over while spec.paused is true' : '';
+  const unwell = (reason: string, message: string): Verdict => ['False', reason, `${message}${pausedHint}`];
+  if (member === undefined) return unwell('ActiveGone', need?.message ?? 'the active pod is gone');
   if (isLost(member, snapshot, now))
-    return ['False', 'ActiveNodeLost', need?.message ?? 'the node of the active is lost'];
-  if (!member.ready) return ['False', 'ActiveNotReady', `the active pod ${member.pod} is not Ready`];
-  if (member.terminating) return ['False', 'ActiveTerminating', `the active pod ${member.pod} is being deleted`];
+    return unwell('ActiveNodeLost', need?.message ?? 'the node of the active is lost');
+  if (!member.ready) return unwell('ActiveNotReady', `the active pod ${member.pod} is not Ready`);
+  if (member.terminating) return unwell('ActiveTerminating', `the active pod ${member.pod} is being deleted`);
   if (!isFlipped(snapshot, lease))
     return ['False', 'NotRouted', `the Service does not select term ${routingTerm(lease)} yet`];
   if (!isRouted(snapshot, member)) {
