@@ -21,8 +21,10 @@ export function planAdoption(
   const isRefused = singleton.problems.length > 0;
   // Before the Lease is in order no forged term has been stripped, and a name could make it match.
   if (isRefused || spec.paused || active === undefined) return { actions: [], recheckAtMs: undefined };
-  const standbys = members.filter((member) => !active.includes(holderIdentity(member.pod, member.uid)));
-  const leftovers = standbys.filter((member) => member.adopted !== true && !member.terminating);
+  const isActive = ({ pod, uid }: Member): boolean => active.includes(holderIdentity(pod, uid));
+  const standbys = members.filter((member) => !isActive(member));
+  const hasMoved = !members.some((member) => member.leaving === true && isActive(member));
+  const leftovers = hasMoved ? standbys.filter(({ adopted, terminating }) => adopted !== true && !terminating) : [];
   const adopted = standbys.filter((member) => member.adopted === true && !member.terminating && !isFinished(member));
   return {
     actions: [

@@ -6,7 +6,7 @@ import { decide } from '../../src/core/decide.ts';
 import { violationsOf } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Snapshot } from '../../src/core/snapshot.ts';
-import { NOW, aPod, aSnapshot, aSpec } from '../builders.ts';
+import { NOW, aPod, aSnapshot, aSpec, holderOf } from '../builders.ts';
 import type { PodBuilder, SnapshotBuilder } from '../builders.ts';
 
 const SELECTOR = { matchLabels: { app: 'web' } };
@@ -102,10 +102,17 @@ describe('pods that are adopted', () => {
 });
 
 describe('what the operator made before there was a selector', () => {
-  it('is deleted, but for the active', () => {
-    const builder = adopting(leftover(0), leftover(1), adopted('web-a'));
-    const [active = fail()] = builder.build().members;
-    expect(described(builder, [`${active.pod}_${active.uid}`])).toEqual([
+  const builder = adopting(leftover(0), leftover(1), adopted('web-a'));
+  const [old = fail(), , taker = fail()] = builder.build().members;
+
+  it('stays while one of them is the active', () => {
+    expect(described(builder, [holderOf(old)])).toEqual([]);
+    expect(described(builder, [holderOf(old), holderOf(taker)])).toEqual([]);
+  });
+
+  it('is deleted when the active has moved to an adopted pod', () => {
+    expect(described(builder, [holderOf(taker)])).toEqual([
+      'deletePod db-0-a (the spec has no template any more)',
       'deletePod db-1-a (the spec has no template any more)',
     ]);
   });
