@@ -187,6 +187,29 @@ const REFUSED: readonly (readonly [string, unknown, ...(readonly [string, string
     ['spec.selector', 'must not be empty: it would adopt every pod of the namespace'],
   ],
   [
+    'a selector by labels of our own',
+    {
+      selector: {
+        matchLabels: { 'singleton-operator.io/name': 'db' },
+        matchExpressions: [{ key: 'singleton-operator.io/role', operator: 'Exists' }],
+      },
+      service: { ports: twoPorts },
+    },
+    [
+      'spec.selector.matchLabels[singleton-operator.io/name]',
+      'must not look at "singleton-operator.io/name": the operator sets such labels itself',
+    ],
+    [
+      'spec.selector.matchExpressions[0].key',
+      'must not look at "singleton-operator.io/role": the operator sets such labels itself',
+    ],
+  ],
+  [
+    'no priorities with a selector',
+    { selector: aSelector(), service: { ports: twoPorts }, election: { strategy: 'Priority' } },
+    ['spec.election.priorities', 'needs at least one number with strategy Priority, has none'],
+  ],
+  [
     'In without values',
     { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] }, service: { ports: twoPorts } },
     ['spec.selector.matchExpressions[0].values', 'must have at least one value with operator In, has none'],

@@ -92,6 +92,15 @@ describe('a move that is needed', () => {
 });
 
 describe('the grace of an unready active', () => {
+  it('begins anew after a pause', () => {
+    const builder = aSteadyState().remembering({ pause: { endedAtMs: at(60_000).monotonicMs } });
+    expect(hold({ builder, graceSeconds: 10, nowMs: 69_000 })).toMatchObject({
+      name: 'UnreadyGrace',
+      recheckAtMs: at(70_000).monotonicMs,
+    });
+    expect(hold({ builder, graceSeconds: 10, nowMs: 70_000 })).toBeUndefined();
+  });
+
   it.each<[number, boolean]>([
     [0, true],
     [9_999, true],

@@ -1,4 +1,5 @@
 /** Pods that a Deployment or a StatefulSet owns: they are elected and routed to, and never made or deleted. */
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LABEL, ROLE, holderIdentity } from '../../src/api/names.ts';
 import type { KubeObject, Pod } from '../../src/api/objects.ts';
@@ -134,6 +135,13 @@ describe('the pods of a Deployment', () => {
     expect(after.status.lastMove).toMatchObject({ kind: 'Switchover', reason: 'ActiveNotSelected' });
     await until('its labels to be gone', async () => oursOn(await podOf(nameOf(before.active))).length === 0);
   });
+});
+
+test('the sample that adopts a Deployment comes to one active', async () => {
+  const file = fileURLToPath(new URL('../../deploy/samples/adopt.yaml', import.meta.url));
+  await world().kubectl('apply', '--filename', file);
+  const { pods } = await inOrder('adopted', 3);
+  for (const { metadata } of pods) expect(metadata.labels?.['app.kubernetes.io/name']).toBe('adopted-app');
 });
 
 describe('the pods of a StatefulSet', () => {
