@@ -75,7 +75,7 @@ export class AdoptionStage extends Stage {
     this.cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
       ...object,
       metadata: { ...object.metadata, generation: (object.metadata.generation ?? 0) + 1 },
-      spec: spec as SingletonService['spec'],
+      spec,
     }));
   }
 

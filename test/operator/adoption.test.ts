@@ -191,7 +191,7 @@ describe('a spec that goes', () => {
     await stage.settle();
     const made = stage.cluster
       .all<Pod>(POD)
-      .flatMap(({ metadata }) => (/^db-/.test(metadata.name) ? metadata.name : []));
+      .flatMap(({ metadata }) => (metadata.name.startsWith('db-') ? metadata.name : []));
     expect(made).toHaveLength(2);
     stage.setSpec(specOf({ app: 'web' }));
     await stage.settle();

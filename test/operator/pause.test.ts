@@ -11,7 +11,7 @@ const setPaused = ({ cluster }: Stage, paused: boolean): void =>
   cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
     ...object,
     metadata: { ...object.metadata, generation: (object.metadata.generation ?? 0) + 1 },
-    spec: { ...(object.spec as object), paused } as SingletonService['spec'],
+    spec: { ...(object.spec as object), paused },
   }));
 
 const termOf = ({ cluster }: Stage): number | undefined =>
