@@ -223,12 +223,14 @@ function strips(snapshot: Snapshot, target: Member | undefined, term: number, ro
 
 /**
  * What a pod that is not ours must not carry: one that nobody adopts (any more) not even the name, or it would go on being
- * named by the headless Service. But a former active that the spec has let go of is routed to until the flip.
+ * named by the headless Service. But a former active that the spec has let go of is routed to until the flip, and has only
+ * its role taken from it before.
  */
 function strangersLabels(stranger: Stranger, { singleton, service, lease }: Snapshot, term: number): LabelPatch {
   const selected = service?.spec.selector?.[LABEL.term];
   const isRouted = stranger.term !== undefined && stranger.term === selected && selected !== String(term);
-  if (isRouted && lease?.move?.from === stranger.pod) return {};
+  const isFormer = isRouted && lease?.move?.from === stranger.pod;
+  if (isFormer) return stranger.role === ROLE.active ? { [LABEL.role]: ROLE.standby } : {};
   return {
     ...(singleton.spec?.selector !== undefined && { [LABEL.name]: null }),
     ...(stranger.role !== undefined && { [LABEL.role]: null }),

@@ -146,6 +146,26 @@ describe('an active that the selector does not select any more', () => {
     expect(stage.condition('Blocked')).toMatchObject({ status: 'True', reason: 'NoCandidate' });
   });
 
+  it('and has ended loses its role before the next one gets it, when it changed in the moment of the grant', async () => {
+    const stage = await adopting(TWO);
+    stage.cluster.edit<Pod>(POD, 'web-a', (pod) => ({ ...pod, status: { phase: 'Succeeded' } }));
+    stage.cluster.onRequest = ({ verb, plural, name }) => {
+      if (verb !== 'patch' || plural !== 'pods' || name !== 'web-a') return;
+      stage.cluster.onRequest = () => undefined;
+      stage.label('web-a', { changed: 'meanwhile' });
+    };
+    stage.deliver();
+    await stage.look();
+    expect(stage.active).toBe('web-b');
+    const roles: (string | undefined)[] = [];
+    stage.cluster.onRequest = ({ verb, plural, name }) => {
+      if (verb === 'patch' && plural === 'pods' && name === 'web-b') roles.push(stage.ours('web-a')['role']);
+    };
+    await stage.settle();
+    expect(roles).toEqual(['standby']);
+    expect(stage.ours('web-a')).toEqual({});
+  });
+
   it('keeps its labels until the Service is flipped, wherever the process dies', async () => {
     const stage = await adopting(TWO);
     stage.label('web-a', { app: 'debug' });

@@ -102,6 +102,8 @@ export class Checkers {
   readonly #options: CheckersOptions;
   readonly #nodeLoss: NodeLossChecker;
   readonly #authored = new Map<string, Authored>();
+  /** Of the last SingletonService that was deleted. */
+  #former: Grants = new Map();
   readonly #selectors = new Map<string, string>();
   readonly #watched = new Map<string, Watched>();
   /** By author and resource: when the API server answered it how one of them stands; the last first. */
@@ -291,7 +293,7 @@ export class Checkers {
 
   #onSingleton({ before, after }: Write, author: Author | undefined): void {
     if (after === undefined) {
-      if (before !== undefined) this.#watched.delete(before.metadata.uid);
+      if (before !== undefined) this.#bury(before);
       return;
     }
     const [told = 0, tells = 0] = [before, after].map(termTold);
@@ -301,6 +303,12 @@ export class Checkers {
     const isPaused = (after as SingletonService & { spec?: { paused?: boolean } }).spec?.paused === true;
     if (!isPaused) watched.pausedSinceMs = undefined;
     else watched.pausedSinceMs ??= this.#options.engine.nowMs;
+  }
+
+  /** What it granted to pods that it adopted may still be written on them. */
+  #bury({ metadata: { uid } }: KubeObject): void {
+    this.#former = this.#watched.get(uid)?.grants ?? new Map();
+    this.#watched.delete(uid);
   }
 
   // --- I2, I3, I7 -------------------------------------------------------------------------------------------------------
@@ -326,7 +334,9 @@ export class Checkers {
     if (pod === undefined && controllerOf(any)?.kind !== KIND) return this.#foreign(old, author);
     if (singleton === undefined) {
       const onlyTaken = [LABEL.role, LABEL.term].every((key) => pod !== undefined && takenOrSame(old, pod, key));
-      if (!onlyTaken) this.#foreign(old, author);
+      // A standby of a SingletonService that was deleted a moment ago.
+      const isLate = pod !== undefined && isSelected(pod) && pod.metadata.labels?.[LABEL.role] === ROLE.standby;
+      if (!onlyTaken && !isLate) this.#foreign(old, author);
       return;
     }
     const isStale = !this.#leads(author);
@@ -381,7 +391,9 @@ export class Checkers {
   #judgeTerm(old: Pod | undefined, pod: Pod, singleton: SingletonService, author: Author): void {
     const label = pod.metadata.labels?.[LABEL.term];
     if (label === undefined || label === old?.metadata.labels?.[LABEL.term]) return;
-    const owner = this.#of(singleton).grants.get(Number(label));
+    const isAdopted = controllerOf(pod)?.kind !== KIND;
+    const owner =
+      this.#of(singleton).grants.get(Number(label)) ?? (isAdopted ? this.#former.get(Number(label)) : undefined);
     const { name, uid } = pod.metadata;
     if (owner !== holderIdentity(name, uid) && !this.#isRestored(pod, singleton, Number(label)))
       this.#broken('I1', `${author.name} gave ${name} the label of term ${label}, which is ${owner ?? 'nobody'}'s`);

@@ -81,6 +81,8 @@ export class Owner {
       if (!isSelected(pod)) this.#letGo(pod);
       else if (this.kind === 'StatefulSet' && isOver(pod)) cluster.delete(USER, POD, pod, 0);
     }
+    for (const orphan of cluster.list<Pod>(POD).filter((pod) => isSelected(pod) && controllerOf(pod) === undefined))
+      this.#takeIn(orphan);
     const living = this.#owned().filter((pod) => !isOver(pod) && pod.metadata.deletionTimestamp === undefined);
     if (living.length > this.#wanted) for (const pod of living.slice(this.#wanted)) cluster.delete(USER, POD, pod);
     for (let missing = this.#wanted - living.length; missing > 0; missing -= 1) this.#create();
@@ -95,6 +97,17 @@ export class Owner {
     cluster.patch(USER, POD, pod, { metadata: { ownerReferences: null } });
     if (this.kind === 'StatefulSet')
       engine.after(chance.logBetween(100, 5_000), () => cluster.delete('user', POD, pod));
+  }
+
+  /** A ReplicaSet takes whoever has its labels; a StatefulSet does not by this name, and somebody clears it away. */
+  #takeIn(pod: Pod): void {
+    const { cluster } = this.#options;
+    if (this.kind === 'StatefulSet') cluster.delete('user', POD, pod);
+    else cluster.patch(USER, POD, pod, { metadata: { ownerReferences: [this.#reference] } });
+  }
+
+  get #reference(): object {
+    return { apiVersion: 'apps/v1', kind: this.kind, name: 'app', uid: this.#uid, controller: true };
   }
 
   get #uid(): string {
@@ -115,8 +128,8 @@ export class Owner {
         : Array.from({ length: this.#wanted }, (_, ordinal) => `app-${ordinal}`);
     const name = names.find((free) => cluster.get(POD, free, NAMESPACE) === undefined);
     if (name === undefined) return;
-    const owner = { apiVersion: 'apps/v1', kind: this.kind, name: 'app', uid: this.#uid, controller: true };
-    const metadata = { name, namespace: NAMESPACE, labels: { ...ADOPTED_LABELS }, ownerReferences: [owner] };
+    const ownerReferences = [this.#reference];
+    const metadata = { name, namespace: NAMESPACE, labels: { ...ADOPTED_LABELS }, ownerReferences };
     const spec = { containers: [{ name: 'app', image: this.#image }] };
     cluster.create(USER, POD, { apiVersion: 'v1', kind: 'Pod', metadata, spec });
   }
