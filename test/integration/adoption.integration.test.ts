@@ -9,7 +9,8 @@ import type { Recorder } from './recorder.ts';
 import { conditionOf, isReady, nameOf, roleOf, termOf, useWorld } from './world.ts';
 import type { State } from './world.ts';
 
-const world = useWorld();
+/** Pods take a moment to go, as they do: what is seen is that they are going. */
+const world = useWorld({ stopDelayMs: 300 });
 let recorder: Recorder;
 
 beforeAll(async () => {
