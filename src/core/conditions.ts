@@ -56,8 +56,7 @@ function readyVerdict({ snapshot, need, now }: Situation): Verdict {
   const pausedHint = singleton.spec?.paused === true ? '; no other one takes over while spec.paused is true' : '';
   const unwell = (reason: string, message: string): Verdict => ['False', reason, `${message}${pausedHint}`];
   if (member === undefined) return unwell('ActiveGone', need?.message ?? 'the active pod is gone');
-  if (isLost(member, snapshot, now))
-    return unwell('ActiveNodeLost', need?.message ?? 'the node of the active is lost');
+  if (isLost(member, snapshot, now)) return unwell('ActiveNodeLost', need?.message ?? 'the node of the active is lost');
   if (!member.ready) return unwell('ActiveNotReady', `the active pod ${member.pod} is not Ready`);
   if (member.terminating) return unwell('ActiveTerminating', `the active pod ${member.pod} is being deleted`);
   if (!isFlipped(snapshot, lease))

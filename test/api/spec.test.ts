@@ -205,6 +205,20 @@ const REFUSED: readonly (readonly [string, unknown, ...(readonly [string, string
     ],
   ],
   [
+    'a selector of what no label can be',
+    {
+      selector: {
+        matchLabels: { 'no key!': 'a', key: 'no value,' },
+        matchExpressions: [{ key: 'Prefix.Upper/key', operator: 'In', values: ['fine', '-'] }],
+      },
+      service: { ports: twoPorts },
+    },
+    ['spec.selector.matchLabels[no key!]', 'must have a label\'s key, "no key!" is none'],
+    ['spec.selector.matchLabels.key', 'must be a label\'s value, "no value," is none'],
+    ['spec.selector.matchExpressions[0].key', 'must have a label\'s key, "Prefix.Upper/key" is none'],
+    ['spec.selector.matchExpressions[0].values[1]', 'must be a label\'s value, "-" is none'],
+  ],
+  [
     'no priorities with a selector',
     { selector: aSelector(), service: { ports: twoPorts }, election: { strategy: 'Priority' } },
     ['spec.election.priorities', 'needs at least one number with strategy Priority, has none'],

@@ -38,6 +38,8 @@ export function settledOn(question: Question): Verdict {
         all.filter((pod) => controllerOf(pod)?.uid === uid && pod.metadata.labels?.[LABEL.name] !== undefined)
       : all.filter((pod) => isAdoptable(pod));
   const nameless = members.find(({ metadata }) => metadata.labels?.[LABEL.name] !== SINGLETON);
+  const namesake = owner && all.find((pod) => pod.metadata.labels?.[LABEL.name] === SINGLETON && !isAdoptable(pod));
+  if (namesake !== undefined) return wrong(`${namesake.metadata.name} carries the name, and is no member`);
   if (owner !== undefined && nameless !== undefined) return wrong(`${nameless.metadata.name} does not carry the name`);
   const { replicas: wanted = 0 } =
     owner === undefined ? (singleton.spec as { replicas?: number }) : { replicas: owner.wanted };
