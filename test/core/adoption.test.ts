@@ -32,7 +32,7 @@ const described = (builder: SnapshotBuilder, active?: readonly string[]): string
   plan(builder, active).actions.map(describeAction);
 
 const chosen = (snapshot: Snapshot): string[] =>
-  candidates(snapshot, snapshot.singleton.spec ?? spec()).map(({ pod }) => pod);
+  candidates(snapshot, snapshot.singleton.spec ?? spec(), NOW).map(({ pod }) => pod);
 
 describe('pods that are adopted', () => {
   it('get the name and the role of a standby, and no slot and no revision', () => {
