@@ -69,18 +69,23 @@ describe('pods that are adopted', () => {
 
   it('are candidates without a slot, and however many they are', () => {
     const snapshot = adopting(...['a', 'b', 'c', 'd'].map((name) => adopted(`web-${name}`))).build();
-    expect(snapshot.members.map((member) => eligibility(member, snapshot).eligible)).toEqual([true, true, true, true]);
+    expect(snapshot.members.map((member) => eligibility(member, snapshot, NOW).eligible)).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
   });
 
   it('are candidates under ordinals that spec.replicas does not reach', () => {
     const snapshot = adopting(adopted('web-7').slot(7)).build();
-    expect(eligibility(snapshot.members[0] ?? fail(), snapshot)).toEqual({ eligible: true, reason: 'Ready' });
+    expect(eligibility(snapshot.members[0] ?? fail(), snapshot, NOW)).toEqual({ eligible: true, reason: 'Ready' });
   });
 
   it('that are not selected any more are no candidates, and no fit active', () => {
     const snapshot = adopting(adopted('web-a').but({ leaving: true })).build();
     const [member = fail()] = snapshot.members;
-    expect(eligibility(member, snapshot).reason).toBe('NotSelected');
+    expect(eligibility(member, snapshot, NOW).reason).toBe('NotSelected');
     expect(fitness(member, snapshot).reason).toBe('NotSelected');
   });
 

@@ -112,7 +112,8 @@ export class FaultyWire implements Wire {
 
   /** Nothing comes of these any more, until that is noticed. */
   silence(resources: readonly string[]): void {
-    for (const stream of this.#streams) if (resources.some((one) => stream.watched.split(' ')[0] === one)) stream.fallSilent();
+    for (const stream of this.#streams)
+      if (resources.some((one) => stream.watched.split(' ')[0] === one)) stream.fallSilent();
   }
 
   /** Everything is well again: nothing lags any more, and what is silent is found out. */
