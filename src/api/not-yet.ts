@@ -32,11 +32,6 @@ const differs =
 
 export const NOT_YET: readonly NotYet[] = [
   {
-    path: 'spec.selector',
-    sentence: 'no pods are adopted: a singleton with a selector has no members.',
-    isSet: ({ selector }) => selector !== undefined,
-  },
-  {
     path: 'spec.election.preemption',
     sentence: 'ignored: a better candidate never takes over from a healthy active.',
     isSet: differs(({ election }) => election.preemption),

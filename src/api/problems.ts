@@ -25,6 +25,12 @@ export const pathOf = (keys: readonly PropertyKey[]): string =>
     return `${path}[${String(key)}]`;
   }, '');
 
+/** Of what stands at `keys` within the spec. */
+export const problem = (keys: readonly PropertyKey[], rule: string): Problem => ({
+  path: pathOf(['spec', ...keys]),
+  rule,
+});
+
 /** `['A', 'B', 'C']` → `A, B or C`. */
 export const anyOf = (values: readonly unknown[]): string => {
   const words = values.map(String);

@@ -5,8 +5,9 @@
  */
 import { DNS_1035 } from './fields.ts';
 import { LABEL, MAX_NAME_LENGTH } from './names.ts';
-import { type Problem, anyOf, pathOf, show } from './problems.ts';
+import { type Problem, anyOf, problem, show } from './problems.ts';
 import type { StructuredSpec } from './schema.ts';
+import { SELECTOR_RULES } from './selector-rules.ts';
 import { expirySumBroken, renewalSumBroken } from './timing.ts';
 
 /** `at` is a path within the spec; '' is the spec itself. */
@@ -33,8 +34,6 @@ export interface Rule {
 
 const TEMPLATE_IS_OPAQUE = 'the template has no schema in the CRD, so CEL cannot look into it';
 
-const problem = (keys: readonly PropertyKey[], rule: string): Problem => ({ path: pathOf(['spec', ...keys]), rule });
-
 const membersSource: Rule = {
   name: 'exactly one of template and selector',
   reads: [],
@@ -51,25 +50,6 @@ const membersSource: Rule = {
     return template
       ? [problem(['selector'], 'must not be set together with spec.template: exactly one of the two')]
       : [problem(['template'], 'is required, unless spec.selector is set: exactly one of the two')];
-  },
-};
-
-const selectorSelects: Rule = {
-  name: 'the selector names something',
-  reads: ['selector'],
-  cel: [
-    {
-      at: 'selector',
-      rule:
-        '(has(self.matchLabels) && self.matchLabels.size() > 0) || ' +
-        '(has(self.matchExpressions) && self.matchExpressions.size() > 0)',
-      message: 'must not be empty: it would adopt every pod of the namespace',
-    },
-  ],
-  check({ spec: { selector } }) {
-    if (selector === undefined) return [];
-    const terms = Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions?.length ?? 0);
-    return terms > 0 ? [] : [problem(['selector'], 'must not be empty: it would adopt every pod of the namespace')];
   },
 };
 
@@ -291,7 +271,7 @@ const serviceType: Rule = {
 
 const priorities: Rule = {
   name: 'priorities go with strategy Priority, one for each slot',
-  reads: ['election.strategy', 'election.priorities', 'replicas'],
+  reads: ['election.strategy', 'election.priorities', 'replicas', 'selector'],
   cel: [
     {
       at: 'election',
@@ -302,11 +282,12 @@ const priorities: Rule = {
       at: '',
       rule:
         "self.election.strategy != 'Priority' || " +
-        '(has(self.election.priorities) && self.election.priorities.size() >= self.replicas)',
+        '(has(self.election.priorities) && ' +
+        'self.election.priorities.size() >= (has(self.selector) ? 1 : self.replicas))',
       message: 'election.priorities needs one number for each slot (0 to replicas - 1) with strategy Priority',
     },
   ],
-  check({ spec: { election, replicas } }) {
+  check({ spec: { election, replicas, selector } }) {
     const count = election.priorities?.length ?? 0;
     if (election.strategy !== 'Priority') {
       if (count === 0) return [];
@@ -317,7 +298,10 @@ const priorities: Rule = {
         ),
       ];
     }
-    if (count >= replicas) return [];
+    // How many pods are adopted is their owner's to say.
+    if (count >= (selector === undefined ? replicas : 1)) return [];
+    if (selector !== undefined)
+      return [problem(['election', 'priorities'], 'needs at least one number with strategy Priority, has none')];
     return [
       problem(
         ['election', 'priorities'],
@@ -375,7 +359,7 @@ const timing: Rule = {
 
 export const RULES: readonly Rule[] = [
   membersSource,
-  selectorSelects,
+  ...SELECTOR_RULES,
   expressions,
   ownLabels,
   ports,

@@ -231,7 +231,8 @@ export const specSchema = z
     template: podTemplate.optional(),
     selector: labelSelector(
       'Instead of template: adopt the pods with these labels, whoever owns them (a Deployment, a StatefulSet); elect ' +
-        'and route among them, create none. Exactly one of template and selector must be set.',
+        'and route among them, create and delete none. replicas is not looked at then, slots are the ordinals of a ' +
+        'StatefulSet, and service.ports is required. Exactly one of template and selector must be set.',
     ).optional(),
     service: serviceSettings,
     paused: flagOr(

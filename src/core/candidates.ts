@@ -23,7 +23,8 @@ export type Eligibility =
         | 'Crashed'
         | 'NotReady'
         | 'NoFailover'
-        | 'NoFailoverNode';
+        | 'NoFailoverNode'
+        | 'NotSelected';
     };
 
 type Unfit = Extract<Eligibility, { eligible: false }>;
@@ -38,6 +39,7 @@ const READY = { eligible: true, reason: 'Ready' } as const;
 export const eligibility = (member: Member, snapshot: Snapshot, now: Instant): Eligibility =>
   ended(member) ??
   onLostNode(member, snapshot, now) ??
+  notSelected(member) ??
   withoutSlot(member, snapshot) ??
   excluded(member, snapshot) ??
   notUp(member) ??
@@ -48,7 +50,7 @@ export const eligibility = (member: Member, snapshot: Snapshot, now: Instant): E
  * be kept when it fails.
  */
 export const fitness = (member: Member, snapshot: Snapshot) =>
-  ended(member) ?? slotRemoved(member, snapshot) ?? notUp(member) ?? READY;
+  ended(member) ?? slotRemoved(member, snapshot) ?? notUp(member) ?? notSelected(member) ?? READY;
 
 function ended(member: Member) {
   if (member.phase === 'Failed') return not(member.podReason === 'Evicted' ? 'Evicted' : 'Failed');
@@ -59,10 +61,16 @@ function ended(member: Member) {
 const onLostNode = (member: Member, snapshot: Snapshot, now: Instant) =>
   isLost(member, snapshot, now) ? not('NodeLost') : undefined;
 
+const notSelected = ({ leaving }: Member) => (leaving === true ? not('NotSelected') : undefined);
+
+/** Slots are given by the operator: adopted pods need none, and how many of them there are is not the operator's to say. */
 const withoutSlot = (member: Member, snapshot: Snapshot) =>
-  slotOf(member, snapshot.singleton) === undefined ? not('NoSlot') : slotRemoved(member, snapshot);
+  member.adopted !== true && slotOf(member, snapshot.singleton) === undefined
+    ? not('NoSlot')
+    : slotRemoved(member, snapshot);
 
 function slotRemoved(member: Member, { singleton }: Snapshot) {
+  if (member.adopted === true || singleton.spec?.selector !== undefined) return undefined;
   const slot = slotOf(member, singleton);
   return slot !== undefined && singleton.spec !== undefined && slot >= singleton.spec.replicas
     ? not('SlotRemoved')

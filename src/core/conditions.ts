@@ -4,6 +4,7 @@ import type { ConditionType } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import type { Status } from '../api/types.ts';
+import { isAdopting } from './adoption.ts';
 import { isBudgetTaken } from './budget.ts';
 import { standing } from './candidates.ts';
 import { routingTerm } from './lease.ts';
@@ -52,11 +53,12 @@ function readyVerdict({ snapshot, need, now }: Situation): Verdict {
   const lease = ourLease(snapshot);
   const member = activeMember(snapshot);
   if (lease === undefined || lease.holder === '') return ['False', 'NoActive', 'no member is active yet'];
-  if (member === undefined) return ['False', 'ActiveGone', need?.message ?? 'the active pod is gone'];
-  if (isLost(member, snapshot, now))
-    return ['False', 'ActiveNodeLost', need?.message ?? 'the node of the active is lost'];
-  if (!member.ready) return ['False', 'ActiveNotReady', `the active pod ${member.pod} is not Ready`];
-  if (member.terminating) return ['False', 'ActiveTerminating', `the active pod ${member.pod} is being deleted`];
+  const pausedHint = singleton.spec?.paused === true ? '; no other one takes over while spec.paused is true' : '';
+  const unwell = (reason: string, message: string): Verdict => ['False', reason, `${message}${pausedHint}`];
+  if (member === undefined) return unwell('ActiveGone', need?.message ?? 'the active pod is gone');
+  if (isLost(member, snapshot, now)) return unwell('ActiveNodeLost', need?.message ?? 'the node of the active is lost');
+  if (!member.ready) return unwell('ActiveNotReady', `the active pod ${member.pod} is not Ready`);
+  if (member.terminating) return unwell('ActiveTerminating', `the active pod ${member.pod} is being deleted`);
   if (!isFlipped(snapshot, lease))
     return ['False', 'NotRouted', `the Service does not select term ${routingTerm(lease)} yet`];
   if (!isRouted(snapshot, member)) {
@@ -74,7 +76,7 @@ function specVerdict(snapshot: Snapshot): Verdict {
   if (problems.length > 0) {
     return [
       'False',
-      'Invalid',
+      snapshot.singleton.isOverlapping === true ? 'SelectorOverlap' : 'Invalid',
       `${problems.map(({ path, rule }) => `${path}: ${rule}`).join('; ')}. What runs is left as it is`,
     ];
   }
@@ -124,7 +126,8 @@ function standbyVerdict({ snapshot, now }: Situation): Verdict {
   const ready = others.filter((member) => standing(member, snapshot, now).eligible);
   if (ready.length > 0)
     return ['True', 'CandidateReady', `${ready.length} of ${others.length} other members can take over at once`];
-  if (snapshot.singleton.spec?.replicas === 1)
+  const { spec } = snapshot.singleton;
+  if (spec?.replicas === 1 && !isAdopting(spec))
     return ['False', 'SingleReplica', 'spec.replicas is 1: a failover has to wait for a new pod'];
   const why = others.map((member) => `${member.pod}: ${standing(member, snapshot, now).reason}`).join(', ');
   return ['False', 'NoCandidate', why === '' ? 'there is no other member' : `no other member can take over (${why})`];
@@ -137,7 +140,7 @@ function progressVerdict({ snapshot, need, holds, now }: Situation): Verdict {
   if (need !== undefined) return ['True', holds.length > 0 ? 'MoveWaits' : 'Moving', need.message];
   const { spec } = snapshot.singleton;
   const alive = aliveMembers(snapshot, now);
-  if (spec !== undefined && !spec.paused && alive.length !== spec.replicas) {
+  if (spec !== undefined && !spec.paused && !isAdopting(spec) && alive.length !== spec.replicas) {
     return ['True', 'Scaling', `${alive.length} members exist, ${spec.replicas} are wanted`];
   }
   return ['False', 'Settled', 'nothing is under way'];

@@ -13,6 +13,7 @@
  *   6. events and status: what people are told may be late, never wrong
  */
 import { holderIdentity } from '../api/names.ts';
+import { isAdopting, planAdoption } from './adoption.ts';
 import { takenNames } from './holds.ts';
 import { planBudget } from './budget.ts';
 import { planLease } from './lease.ts';
@@ -39,7 +40,8 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   }
   const lease = planLease(snapshot, now);
   const move = planMove(snapshot, spec, lease.inOrder, now);
-  const members = planMembership(snapshot, spec, { active: activesAfter(lease, move), now });
+  const planMembers = isAdopting(spec) ? planAdoption : planMembership;
+  const members = planMembers(snapshot, spec, { active: activesAfter(lease, move), now });
   const services = planServices(snapshot, spec, members.actions);
   const holds = [...(move.hold === undefined ? [] : [move.hold]), ...takenNames(snapshot)];
   const urgent = [...lease.actions, ...move.actions];

@@ -54,12 +54,16 @@ function quarantines({ singleton }: Snapshot, before: Status | undefined, after:
     }));
 }
 
-/** What a condition turned into; undefined when it says what it said. A rejected spec that changes is a new rejection. */
+/**
+ * What a condition turned into; undefined when it says what it said. A rejected spec that changes is a new rejection, and
+ * what a pause keeps from being done may become worse: an active that was unready is gone.
+ */
 function transition(type: ConditionType, before: Status | undefined, after: Status): Verdict | undefined {
   const old = before?.conditions?.find((condition) => condition.type === type);
   const next = after.conditions?.find((condition) => condition.type === type);
   if (next === undefined) return undefined;
-  const sameMessage = type !== CONDITION.specAccepted || old?.message === next.message;
+  const isRetold = type === CONDITION.specAccepted || (type === CONDITION.blocked && next.reason === 'Paused');
+  const sameMessage = !isRetold || old?.message === next.message;
   if (old?.status === next.status && sameMessage) return undefined;
   return [next.status === 'True' ? 'True' : 'False', next.reason ?? '', next.message ?? ''];
 }

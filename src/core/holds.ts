@@ -20,7 +20,12 @@ type Check = (question: MoveQuestion) => Hold | undefined;
 
 /** Invariant I5: no grant while paused. */
 const paused: Check = ({ spec, need }) =>
-  spec.paused ? { name: 'Paused', message: `${need.message}; spec.paused is true, so nothing moves` } : undefined;
+  spec.paused
+    ? {
+        name: 'Paused',
+        message: `${need.message}; spec.paused is true, so nothing moves: set it to false, and another member takes over`,
+      }
+    : undefined;
 
 /** Without the Service a grant would route nobody, and the name may be somebody's on purpose. */
 const serviceTaken: Check = ({ snapshot }) =>
@@ -37,10 +42,15 @@ const nodeLoss: Check = ({ snapshot, spec, need, now }) =>
     ? nodeLossHold(snapshot, spec, need.message, now)
     : undefined;
 
-/** An active that is merely unready gets the time its user granted it. One that is gone or going has no use for it. */
-const unreadyGrace: Check = ({ spec, need, now }) => {
+/**
+ * An active that is merely unready gets the time its user granted it. One that is gone or going has no use for it. The
+ * time of a pause does not count: whoever works on the active under a pause has not waited for it to recover.
+ */
+const unreadyGrace: Check = ({ snapshot, spec, need, now }) => {
   if (need.reason !== 'ActiveUnready' && need.reason !== 'ActiveCrashed') return undefined;
-  const overAtMs = need.since.monotonicMs + spec.failover.unreadyGraceMs;
+  const { pause } = snapshot.memory;
+  const resumedAtMs = typeof pause === 'object' ? pause.endedAtMs : -Infinity;
+  const overAtMs = Math.max(need.since.monotonicMs, resumedAtMs) + spec.failover.unreadyGraceMs;
   if (now.monotonicMs >= overAtMs) return undefined;
   return {
     name: 'UnreadyGrace',

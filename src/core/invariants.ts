@@ -152,6 +152,8 @@ function deletionViolations({ actions }: Plan, snapshot: Snapshot): Violation[] 
   for (const action of actions) {
     holder = grantedBy(action)?.holder ?? holder;
     if (action.kind !== 'deletePod') continue;
+    if (snapshot.members.some(({ adopted, uid }) => adopted === true && uid === action.expect.uid))
+      violations.push(broken('I7', `${action.pod} is deleted (${action.why}), which somebody else owns`));
     const isActive =
       holder === undefined ? routed.includes(action.pod) : holder === holderIdentity(action.pod, action.expect.uid);
     if (isActive) violations.push(broken('I7', `${action.pod} is deleted (${action.why}) while it is the active`));

@@ -35,9 +35,11 @@ export interface MembershipQuestion {
  * the old pod to be gone: a pod that is stuck Terminating on a dead node blocks nobody. No member is deleted while it
  * may be the active (invariant I7).
  */
-export function planMembership(snapshot: Snapshot, spec: Spec, { active, now }: MembershipQuestion): MembershipPlan {
-  const isRefused = snapshot.singleton.problems.length > 0;
+export function planMembership(given: Snapshot, spec: Spec, { active, now }: MembershipQuestion): MembershipPlan {
+  const isRefused = given.singleton.problems.length > 0;
   if (isRefused || spec.paused || spec.template === undefined) return { actions: [], recheckAtMs: undefined };
+  // One that somebody else owns is here only while it is the active, until a member of the operator's own takes over.
+  const snapshot = { ...given, members: given.members.filter(({ adopted }) => adopted !== true) };
   const isActive = (member: Member): boolean =>
     active === undefined || active.includes(holderIdentity(member.pod, member.uid));
   const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));

@@ -13,7 +13,7 @@ import { mapPatch, routingSelector } from './objects.ts';
 import { plannedMove } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { slotOf } from './slots.ts';
-import type { Instant, LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
+import type { Instant, LeaseView, Member, MoveRecord, Snapshot, Stranger } from './snapshot.ts';
 
 export interface Need {
   readonly kind: MoveRecord['kind'];
@@ -29,7 +29,8 @@ export interface Need {
     | 'ActiveUnready'
     | 'NodeLost'
     | 'ScaledDown'
-    | 'NodeDraining';
+    | 'NodeDraining'
+    | 'ActiveNotSelected';
   readonly message: string;
   /** When this operator first saw it. */
   readonly since: Instant;
@@ -123,6 +124,12 @@ export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member 
         reason: 'ScaledDown',
         message: `pod ${holder.pod} holds slot ${slotOf(holder, snapshot.singleton)}, which spec.replicas no longer has`,
       };
+    case 'NotSelected':
+      return {
+        kind: 'Switchover',
+        reason: 'ActiveNotSelected',
+        message: `pod ${holder.pod} is none of the pods that the spec asks for any more`,
+      };
     case 'Ready':
       return undefined;
     default:
@@ -207,14 +214,28 @@ function strips(snapshot: Snapshot, target: Member | undefined, term: number, ro
       actions.push({ kind: 'stripRole', pod: member.pod, expect: expectOf(member), labels });
   }
   for (const stranger of snapshot.strangers) {
-    const labels: LabelPatch = {
-      ...(stranger.role !== undefined && { [LABEL.role]: null }),
-      ...(stranger.term !== undefined && { [LABEL.term]: null }),
-    };
+    const labels = strangersLabels(stranger, snapshot, term);
     if (Object.keys(labels).length > 0)
       actions.push({ kind: 'stripRole', pod: stranger.pod, expect: expectOf(stranger), labels });
   }
   return actions;
+}
+
+/**
+ * What a pod that is not ours must not carry: one that nobody adopts (any more) not even the name, or it would go on being
+ * named by the headless Service. But a former active that the spec has let go of is routed to until the flip, and has only
+ * its role taken from it before.
+ */
+function strangersLabels(stranger: Stranger, { singleton, service, lease }: Snapshot, term: number): LabelPatch {
+  const selected = service?.spec.selector?.[LABEL.term];
+  const isRouted = stranger.term !== undefined && stranger.term === selected && selected !== String(term);
+  const isFormer = isRouted && lease?.move?.from === stranger.pod;
+  if (isFormer) return stranger.role === ROLE.active ? { [LABEL.role]: ROLE.standby } : {};
+  return {
+    ...(singleton.spec?.selector !== undefined && { [LABEL.name]: null }),
+    ...(stranger.role !== undefined && { [LABEL.role]: null }),
+    ...(stranger.term !== undefined && { [LABEL.term]: null }),
+  };
 }
 
 /** All that the Service selects by, so that a name label somebody took away does not leave the singleton without traffic. */

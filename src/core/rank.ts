@@ -5,7 +5,7 @@ import type { AvoidanceQuestion } from './avoidance.ts';
 import { podOf } from './lease.ts';
 import { matches } from './node-terms.ts';
 import { SLOTS, slotInName, slotOf } from './slots.ts';
-import type { Member, Snapshot } from './snapshot.ts';
+import type { Member, SingletonView, Snapshot } from './snapshot.ts';
 
 /** All that is compared, so that a choice can be told and not only made. */
 export interface Rank {
@@ -111,8 +111,14 @@ function lastActiveSlot({ lease, singleton, members }: Snapshot): number | undef
   const told = [singleton.status?.active?.pod, singleton.status?.lastMove?.to];
   for (const pod of [...granted, ...told]) {
     const member = members.find((other) => other.pod === pod);
-    const slot = member === undefined ? slotInName(singleton.name, pod ?? '') : slotOf(member, singleton);
+    const slot = member === undefined ? slotOnceHad(singleton, pod ?? '') : slotOf(member, singleton);
     if (slot !== undefined) return slot;
   }
   return undefined;
 }
+
+/** Of a pod that is gone: by its name, if the operator gave it; else as the status told. */
+const slotOnceHad = ({ name, spec, status }: SingletonView, pod: string): number | undefined =>
+  spec?.selector === undefined
+    ? slotInName(name, pod)
+    : [...(status?.members ?? []), status?.active].find((member) => member?.pod === pod)?.slot;

@@ -2,11 +2,13 @@
 import type { Member, SingletonView } from './snapshot.ts';
 
 /**
+ * The slot that a member has for the election. An adopted one has it from its StatefulSet, whatever its name looks like.
+ *
  * Pods that the operator made have their slot in their name, which nobody can edit; the label, which anybody can, is for
  * people and is put back to it. So an edited label moves nothing. Undefined: neither tells.
  */
 export const slotOf = (member: Member, singleton: SingletonView): number | undefined =>
-  slotInName(singleton.name, member.pod) ?? member.slot;
+  member.adopted === true ? member.slot : (slotInName(singleton.name, member.pod) ?? member.slot);
 
 /** Slots have at most two digits. */
 export const SLOTS = 100;

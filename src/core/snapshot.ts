@@ -17,7 +17,10 @@ export interface Instant {
 
 export interface Snapshot {
   readonly singleton: SingletonView;
-  /** Pods that carry the singleton's name label and are owned by it, whatever state they are in. */
+  /**
+   * Pods that are owned by the singleton or that its selector selects, whatever state they are in; and who holds the Lease
+   * and is neither any more, until the active has moved away from it.
+   */
   readonly members: readonly Member[];
   /** Pods that carry the name label and are not ours: they must match neither term nor role. */
   readonly strangers: readonly Stranger[];
@@ -44,6 +47,8 @@ export interface SingletonView {
   readonly spec: Spec | undefined;
   /** What is wrong with the newest spec. */
   readonly problems: readonly SpecProblem[];
+  /** What is wrong is that an older singleton selects the same pod. */
+  readonly isOverlapping?: boolean;
   /** Paths of what the spec asks for and this version does not act upon. */
   readonly notActedUpon: readonly string[];
   readonly status: Status | undefined;
@@ -60,8 +65,12 @@ export interface Member {
   readonly resourceVersion: string;
   /** Whether it carries the name label, with the singleton's name; otherwise no Service selects it. */
   readonly named: boolean;
-  /** From the label; undefined when it is missing or no number. */
+  /** From the label, of an adopted one the ordinal its StatefulSet gave it; undefined when there is none. */
   readonly slot: number | undefined;
+  /** Somebody else owns it: it is never created, deleted or given a slot. */
+  readonly adopted?: boolean;
+  /** It is none of those that the spec asks for any more. */
+  readonly leaving?: boolean;
   readonly role: Role | undefined;
   readonly term: number | undefined;
   readonly revision: string | undefined;
@@ -192,6 +201,8 @@ export interface Memory {
   /** How far this process saw the move to this term come. */
   readonly timeline: Timeline | undefined;
   readonly statusWrittenAtMs: number | undefined;
+  /** Whether the last look found it paused, or when the first one after a pause was (monotonic). */
+  readonly pause?: 'paused' | { readonly endedAtMs: number } | undefined;
   /** Members that failed, by slot: for the backoff of their replacement. */
   readonly failures: Readonly<Record<number, SlotFailures>>;
 }

@@ -1,7 +1,9 @@
 /** What people and their tools are told: the next status, and whether it is time to write it. */
 import { LABEL, ROLE } from '../api/names.ts';
+import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import type { ActiveStatus, MemberStatus, Move, Status } from '../api/types.ts';
+import { isAdopting } from './adoption.ts';
 import { avoidance } from './avoidance.ts';
 import { standing } from './candidates.ts';
 import { conditions } from './conditions.ts';
@@ -14,7 +16,7 @@ import type { Action } from './plan.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
 import type { Situation } from './situation.ts';
 import { slotOf } from './slots.ts';
-import type { Instant, Snapshot, Timeline } from './snapshot.ts';
+import type { Instant, Member, Snapshot, Timeline } from './snapshot.ts';
 
 const MOVES_KEPT = 10;
 /** How long the status waits for the EndpointSlices to name the new active, so that a move costs one status write. */
@@ -75,9 +77,9 @@ export function nextStatus(situation: Situation): Status {
     replicas: alive.length,
     readyReplicas: ready,
     eligibleReplicas: alive.filter((member) => standing(member, snapshot, now).eligible).length,
-    updatedReplicas:
-      spec === undefined ? 0 : alive.filter((member) => member.revision === templateRevision(spec)).length,
-    ready: `${ready}/${singleton.problems.length > 0 || spec === undefined ? alive.length : spec.replicas}`,
+    updatedReplicas: updatedReplicas(alive, spec),
+    // How many of them are adopted is for their owner to say.
+    ready: `${ready}/${singleton.problems.length > 0 || spec === undefined || isAdopting(spec) ? alive.length : spec.replicas}`,
     selector: `${LABEL.name}=${singleton.name}`,
     active,
     // Not the Lease's own number, which somebody may have edited.
@@ -87,6 +89,12 @@ export function nextStatus(situation: Situation): Status {
     moves,
     conditions: conditions(situation),
   });
+}
+
+/** What is adopted is made from a template of its owner's, of which nothing is known here. */
+function updatedReplicas(alive: readonly Member[], spec: Spec | undefined): number {
+  if (spec === undefined) return 0;
+  return isAdopting(spec) ? alive.length : alive.filter((member) => member.revision === templateRevision(spec)).length;
 }
 
 /** Undefined fields would be left out by JSON. The parts of a status are made without any. */

@@ -16,14 +16,20 @@ import type {
 import type { SingletonService } from '../api/types.ts';
 import { sameJson } from '../core/hash.ts';
 import { memoized } from '../core/memo.ts';
+import { keyOf } from './keys.ts';
+import type { Key } from './keys.ts';
+import { PodCache } from './pod-cache.ts';
 import { controllerOf, shutdownCondition } from './views.ts';
+
+export { keyOf, refOf } from './keys.ts';
+export type { Key } from './keys.ts';
 
 /** What a write or a live read needs of a cache. */
 export type Cache<T extends KubeObject> = Pick<Store<T>, 'get' | 'mark' | 'acceptWrite' | 'acceptRead' | 'forget'>;
 
 export interface Caches {
   readonly singletons: Store<SingletonService, 'activesNode'>;
-  readonly pods: Store<Pod, 'singleton' | 'node'>;
+  readonly pods: PodCache;
   readonly services: Store<Service>;
   readonly leases: Store<Lease>;
   readonly nodes: Store<Node>;
@@ -42,7 +48,7 @@ export function createCaches(logger: Logger): Caches {
       project: keepSingleton,
       indices: { activesNode: ({ status }) => (status?.active?.node === undefined ? [] : [status.active.node]) },
     }),
-    pods: new Store<Pod, 'singleton' | 'node'>({
+    pods: new PodCache({
       name: 'pods',
       logger,
       project: keepPod,
@@ -130,16 +136,6 @@ const keepSlice = (slice: EndpointSlice): EndpointSlice => ({
     present({ addresses, conditions, targetRef }),
   ),
 });
-
-/** `<namespace>/<name>` of a singleton: what the queue works on and the caches are indexed by. */
-export type Key = string;
-
-export const keyOf = (namespace: string | undefined, name: string): Key => `${namespace ?? ''}/${name}`;
-
-export function refOf(key: Key): { namespace: string; name: string } {
-  const slash = key.indexOf('/');
-  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
 
 /**
  * The singletons an object belongs to: the one that owns it, and the one whose name label it carries. They differ when

@@ -32,7 +32,14 @@ export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
     trouble: troubleSeen(snapshot, now),
     timeline: timelineSeen(snapshot, now),
     failures: failuresSeen(snapshot, now),
+    pause: pauseSeen(snapshot, now),
   };
+}
+
+/** Undefined unless it was paused in this process's time. */
+function pauseSeen({ singleton, memory }: Snapshot, now: Instant): Memory['pause'] {
+  if (singleton.spec?.paused === true) return 'paused';
+  return memory.pause === 'paused' ? { endedAtMs: now.monotonicMs } : memory.pause;
 }
 
 function troubleSeen(snapshot: Snapshot, now: Instant): Memory['trouble'] {
@@ -75,7 +82,8 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   }
   for (const member of snapshot.members) {
     const slot = slotOf(member, snapshot.singleton);
-    if (slot === undefined || !(isFinished(member) || isLostAgain(member, snapshot, now))) continue;
+    if (slot === undefined || member.adopted === true) continue;
+    if (!isFinished(member) && !isLostAgain(member, snapshot, now)) continue;
     const old = failures[slot] ?? { count: 0, lastAtMs: 0, uids: [] };
     if (old.uids.includes(member.uid)) continue;
     // Whoever is still there must not be counted again, however many those are: finalizers may keep them.

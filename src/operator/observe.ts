@@ -1,28 +1,20 @@
 /** From the caches to the snapshot that one decision is made of. */
-import { PLURAL, budgetName, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
+import { LABEL, PLURAL, budgetName, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
 import { notYetActedUpon } from '../api/not-yet.ts';
-import type { EndpointSlice, Pod } from '../api/objects.ts';
+import type { EndpointSlice } from '../api/objects.ts';
 import { parseSpec } from '../api/spec.ts';
 import type { ParsedSpec, Spec } from '../api/spec.ts';
 import type { SingletonService } from '../api/types.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
 import { labelKeys } from '../core/node-terms.ts';
 import { activesNode } from '../core/node-loss.ts';
-import type { NodeLossView, NodeTrouble, NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
+import type { Member, NodeLossView, NodeTrouble, NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
 import { noNodeLoss } from '../core/snapshot.ts';
+import { belonging, judgedByOthers } from './belonging.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import type { Recollection } from './memory.ts';
-import {
-  budgetView,
-  controllerOf,
-  leaseView,
-  memberView,
-  nodeView,
-  readyUids,
-  serviceView,
-  strangerView,
-} from './views.ts';
+import { budgetView, controllerOf, leaseView, nodeView, readyUids, serviceView } from './views.ts';
 
 export interface Observation {
   readonly snapshot: Snapshot;
@@ -52,22 +44,24 @@ export function observe(
   const headless = caches.services.get(namespace, headlessServiceName(name));
   const budget = caches.budgets.get(namespace, budgetName(name));
   const pods = caches.pods.byIndex('singleton', key);
-  const owned = pods.filter((pod) => controllerOf(pod)?.uid === uid);
-  const members = owned.map((pod) => {
-    const member = memberView(pod);
-    return recollection.deletedUids.has(member.uid) ? { ...member, terminating: true } : member;
-  });
-  const parsed = parsedSpecOf(object);
-  const spec = specInForce(object, parsed, recollection, lease !== undefined);
+  const written = parsedSpecOf(object);
+  const parsed = judgedByOthers(written, object, caches);
+  const hasRunBefore = lease !== undefined;
+  const hasOwnPods = pods.some((pod) => controllerOf(pod)?.uid === uid);
+  const spec = specInForce(object, parsed, recollection, { hasRunBefore, hasOwnPods });
+  const { members: present, strangers } = belonging(pods, object, { spec, caches });
+  const members = present.map((member) =>
+    recollection.deletedUids.has(member.uid) ? { ...member, terminating: true } : member,
+  );
   const snapshot: Snapshot = {
-    singleton: singletonView(object, parsed, spec),
+    singleton: { ...singletonView(object, parsed, spec), ...(written.ok && !parsed.ok && { isOverlapping: true }) },
     members,
-    strangers: pods.filter((pod) => controllerOf(pod)?.uid !== uid).map(strangerView),
+    strangers,
     lease: lease === undefined ? undefined : leaseView(lease, uid),
     service: service === undefined ? undefined : serviceView(service, uid),
     headless: headless === undefined ? undefined : serviceView(headless, uid),
     budget: budget === undefined ? undefined : budgetView(budget, uid),
-    nodes: nodesOf(owned, caches, spec),
+    nodes: nodesOf(members, caches, spec),
     nodeLoss: noNodeLoss,
     routedUids: readyUids(caches.slices.byIndex('singleton', key).filter(isOf(serviceName(name)))),
     memory: recollection.memory,
@@ -78,7 +72,7 @@ export function observe(
 /** A status that was written comes with the spec that the cache had (see caches.ts). */
 const parsedByName = memoizedWith((spec: object, name: string): ParsedSpec => parseSpec(spec, { name }));
 
-const parsedSpecOf = memoized(({ spec, metadata: { name } }: SingletonService): ParsedSpec => {
+export const parsedSpecOf = memoized(({ spec, metadata: { name } }: SingletonService): ParsedSpec => {
   const raw: unknown = spec;
   return typeof raw === 'object' && raw !== null ? parsedByName(raw, name) : parseSpec(raw, { name });
 });
@@ -116,15 +110,29 @@ function singletonView(object: SingletonService, parsed: ParsedSpec, spec: Spec 
  * wrong.
  */
 function specInForce(
-  { spec: asWritten }: SingletonService,
+  object: SingletonService,
   parsed: ParsedSpec,
   { accepted }: Recollection,
-  hasRunBefore: boolean,
+  before: Before,
 ): Spec | undefined {
   if (parsed.ok) return parsed.spec;
-  const spec = accepted ?? (hasRunBefore ? SPEC_OF_LAST_RESORT : undefined);
+  const asWritten: unknown = object.spec;
+  const spec = accepted ?? (before.hasRunBefore ? specOfLastResort(object, before) : undefined);
   const isPaused = (asWritten as { paused?: unknown } | undefined)?.paused === true;
   return spec === undefined || !isPaused ? spec : { ...spec, paused: true };
+}
+
+interface Before {
+  readonly hasRunBefore: boolean;
+  readonly hasOwnPods: boolean;
+}
+
+/** A singleton that names a selector and has made no pod has adopted those that carry its name. */
+function specOfLastResort({ spec, metadata }: SingletonService, { hasOwnPods }: Before): Spec | undefined {
+  const asWritten = spec as { selector?: unknown } | undefined;
+  const hasAdopted = asWritten?.selector !== undefined && !hasOwnPods;
+  if (SPEC_OF_LAST_RESORT === undefined || !hasAdopted) return SPEC_OF_LAST_RESORT;
+  return { ...SPEC_OF_LAST_RESORT, template: undefined, selector: { matchLabels: { [LABEL.name]: metadata.name } } };
 }
 
 const SPEC_OF_LAST_RESORT: Spec | undefined = (() => {
@@ -144,11 +152,10 @@ function nodeLossOf(snapshot: Snapshot, troubles: NodeTroubles | undefined): Nod
   return { isBraked: troubles.isBraked, nodes };
 }
 
-function nodesOf(pods: readonly Pod[], caches: Caches, spec: Spec | undefined): Record<string, NodeView> {
+function nodesOf(members: readonly Member[], caches: Caches, spec: Spec | undefined): Record<string, NodeView> {
   const keys = labelKeys((spec?.election.preferences ?? []).map(({ preference }) => preference));
   const nodes: Record<string, NodeView> = {};
-  for (const pod of pods) {
-    const name = pod.spec?.nodeName;
+  for (const { node: name } of members) {
     const node = name === undefined ? undefined : caches.nodes.get(undefined, name);
     if (name !== undefined && node !== undefined) nodes[name] = nodeView(node, keys);
   }

@@ -9,6 +9,8 @@ import { describeAction } from '../core/plan.ts';
 import type { Action } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { phasesOf } from '../core/status.ts';
+import { AdoptedPods } from './adopted-pods.ts';
+import type { Watched } from './adopted-pods.ts';
 import { createCaches, keyOf, keysOfOwned, refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import { NODE_LOSS_BRAKE, NodeBeats } from './node-beats.ts';
@@ -50,17 +52,11 @@ const contentOf = ({ metadata, ...rest }: KubeObject): object => {
   return { uid, labels, ownerReferences, ...rest };
 };
 
-interface Watched {
-  readonly hasSynced: boolean;
-  start(): void;
-  stop(): void;
-  retryNow(): void;
-}
-
 export class Operator {
   readonly #options: OperatorOptions;
   readonly #caches: Caches;
   readonly #reflectors: readonly Watched[];
+  readonly #adopted: AdoptedPods;
   readonly #queue: WorkQueue;
   readonly #reconciler: Reconciler;
   readonly #beats: NodeBeats;
@@ -75,6 +71,12 @@ export class Operator {
     this.#options = options;
     this.#caches = createCaches(options.logger);
     this.#reflectors = this.#createReflectors();
+    this.#adopted = new AdoptedPods({
+      caches: this.#caches,
+      watch: ({ namespace, text, store }, onSync) =>
+        this.#reflect(POD, store, { namespace, labelSelector: text }, onSync),
+      onChange: (key) => this.#enqueue(key),
+    });
     this.#queue = new WorkQueue({
       concurrency: options.concurrency,
       clock: options.clock,
@@ -126,7 +128,7 @@ export class Operator {
 
   /** The API server answers again: whoever waits out a pause need not. */
   reconnected(): void {
-    for (const reflector of this.#reflectors) reflector.retryNow();
+    for (const reflector of [...this.#reflectors, ...this.#adopted.watches]) reflector.retryNow();
   }
 
   get isSynced(): boolean {
@@ -137,6 +139,7 @@ export class Operator {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#queue.stop();
+    this.#adopted.stop();
     for (const reflector of this.#reflectors) reflector.stop();
     this.#beats.stop();
   }
@@ -183,10 +186,11 @@ export class Operator {
     type: ResourceType,
     store: Store<T, I>,
     query: WatchedQuery,
+    onSync: () => void = () => undefined,
   ): Watched {
     const { api, clock, random, logger, metrics } = this.#options;
     const onRestart = (reason: string): void => metrics.watchRestarts.inc({ resource: type.plural, reason });
-    return new Reflector({ api, type, store, query, clock, random, logger, onRestart });
+    return new Reflector({ api, type, store, query, clock, random, logger, onRestart, onSync });
   }
 
   #listen(): void {
@@ -222,6 +226,7 @@ export class Operator {
   #enqueueOn(node: string): void {
     const { pods, singletons } = this.#caches;
     for (const pod of pods.byIndex('node', node)) for (const key of keysOfOwned(pod)) this.#enqueue(key);
+    for (const key of pods.adoptersOnNode(node)) this.#enqueue(key);
     for (const { metadata } of singletons.byIndex('activesNode', node))
       this.#enqueue(keyOf(metadata.namespace, metadata.name));
   }
@@ -231,6 +236,8 @@ export class Operator {
   }
 
   async #work(key: Key): Promise<void> {
+    // Half of its pods look like a disaster, too: it is looked at when all are known.
+    if (!this.#adopted.hasSynced(key)) return;
     const { clock, logger, metrics } = this.#options;
     const startedMs = clock.monotonicMs();
     try {

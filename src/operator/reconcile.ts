@@ -7,6 +7,7 @@ import type { Pod } from '../api/objects.ts';
 import { isBudgetTaken } from '../core/budget.ts';
 import { decide } from '../core/decide.ts';
 import { podOf } from '../core/lease.ts';
+import { selectorText } from '../core/label-selector.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
 import { violationsIn, violationsOf } from '../core/invariants.ts';
 import type { Violation } from '../core/invariants.ts';
@@ -224,12 +225,14 @@ export class Reconciler {
     const { namespace, name } = snapshot.singleton;
     const names = objectNames(name);
     const mark = caches.pods.mark();
-    const [{ items }] = await Promise.all([
-      api.list<Pod>(POD, { namespace, labelSelector: `${LABEL.name}=${name}` }),
+    const selectors = [`${LABEL.name}=${name}`, ...this.#adoptedSelectors(key, snapshot)];
+    const [pages] = await Promise.all([
+      Promise.all(selectors.map((labelSelector) => api.list<Pod>(POD, { namespace, labelSelector }))),
       readLive(api, SINGLETON_SERVICE, caches.singletons, { namespace, name }),
       readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
       readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
     ]);
+    const items = pages.flatMap((page) => page.items);
     for (const pod of items) caches.pods.acceptRead(pod, mark);
     const listed = new Set(items.map(({ metadata }) => metadata.name));
     const known = [...snapshot.members, ...snapshot.strangers].map(({ pod }) => pod);
@@ -239,6 +242,14 @@ export class Reconciler {
     await Promise.all(others.map((pod) => readLive(api, POD, caches.pods, { namespace, name: pod })));
     this.#sure.add(key);
     return ['singleton', 'lease', 'service', ...[...listed, ...others].map((pod) => `pod ${pod}`)];
+  }
+
+  /** Of pods that may not carry the name yet: by the spec in force, and by one that is not (yet). */
+  #adoptedSelectors(key: Key, { singleton }: Snapshot): string[] {
+    const inForce = singleton.spec?.selector;
+    const written = this.#options.caches.pods.adoptionOf(key)?.text;
+    const texts = [inForce === undefined ? undefined : selectorText(inForce), written];
+    return [...new Set(texts)].filter((text) => text !== undefined);
   }
 
   /** A member whose name label was taken away is invisible to the watch; read, it is seen again, and mended. */

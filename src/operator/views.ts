@@ -59,6 +59,21 @@ export const memberView = memoized((pod: Pod): Member => {
   };
 });
 
+/** A member that somebody else owns. */
+export const adoptedView = memoizedWith((pod: Pod, singleton: string): Member => ({
+  ...memberView(pod),
+  named: pod.metadata.labels?.[LABEL.name] === singleton,
+  slot: ordinalOf(pod),
+  adopted: true,
+}));
+
+/** What a StatefulSet numbers its pods with, as far as the slots go. */
+function ordinalOf(pod: Pod): number | undefined {
+  const owner = controllerOf(pod);
+  if (owner?.kind !== 'StatefulSet' || !pod.metadata.name.startsWith(`${owner.name}-`)) return undefined;
+  return slotOf(pod.metadata.name.slice(owner.name.length + 1));
+}
+
 const slotOf = (label: string | undefined): number | undefined =>
   label !== undefined && /^\d{1,2}$/.test(label) ? Number(label) : undefined;
 

@@ -11,7 +11,7 @@ import {
   withNotYetList,
 } from '../../src/api/not-yet.ts';
 import { type Spec, parseSpec } from '../../src/api/spec.ts';
-import { aSelector, aSpec } from './specs.ts';
+import { aSpec } from './specs.ts';
 
 const accepted = (raw: unknown): Spec => {
   const parsed = parseSpec(raw, { name: 'echo' });
@@ -21,7 +21,6 @@ const accepted = (raw: unknown): Spec => {
 
 /** For each path of the list, a spec that sets it. */
 const SET: readonly (readonly [string, object])[] = [
-  ['spec.selector', { selector: aSelector(), service: { ports: [{ port: 80 }] } }],
   ['spec.election.preemption', aSpec({ election: { preemption: 'AfterStable' } })],
   ['spec.election.stableSeconds', aSpec({ election: { stableSeconds: 61 } })],
   ['spec.election.leaseDurationSeconds', aSpec({ election: { leaseDurationSeconds: 20 } })],

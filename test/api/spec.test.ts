@@ -187,6 +187,43 @@ const REFUSED: readonly (readonly [string, unknown, ...(readonly [string, string
     ['spec.selector', 'must not be empty: it would adopt every pod of the namespace'],
   ],
   [
+    'a selector by labels of our own',
+    {
+      selector: {
+        matchLabels: { 'singleton-operator.io/name': 'db' },
+        matchExpressions: [{ key: 'singleton-operator.io/role', operator: 'Exists' }],
+      },
+      service: { ports: twoPorts },
+    },
+    [
+      'spec.selector.matchLabels[singleton-operator.io/name]',
+      'must not look at "singleton-operator.io/name": the operator sets such labels itself',
+    ],
+    [
+      'spec.selector.matchExpressions[0].key',
+      'must not look at "singleton-operator.io/role": the operator sets such labels itself',
+    ],
+  ],
+  [
+    'a selector of what no label can be',
+    {
+      selector: {
+        matchLabels: { 'no key!': 'a', key: 'no value,' },
+        matchExpressions: [{ key: 'Prefix.Upper/key', operator: 'In', values: ['fine', '-'] }],
+      },
+      service: { ports: twoPorts },
+    },
+    ['spec.selector.matchLabels[no key!]', 'must have a label\'s key, "no key!" is none'],
+    ['spec.selector.matchLabels.key', 'must be a label\'s value, "no value," is none'],
+    ['spec.selector.matchExpressions[0].key', 'must have a label\'s key, "Prefix.Upper/key" is none'],
+    ['spec.selector.matchExpressions[0].values[1]', 'must be a label\'s value, "-" is none'],
+  ],
+  [
+    'no priorities with a selector',
+    { selector: aSelector(), service: { ports: twoPorts }, election: { strategy: 'Priority' } },
+    ['spec.election.priorities', 'needs at least one number with strategy Priority, has none'],
+  ],
+  [
     'In without values',
     { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] }, service: { ports: twoPorts } },
     ['spec.selector.matchExpressions[0].values', 'must have at least one value with operator In, has none'],

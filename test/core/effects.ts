@@ -128,6 +128,9 @@ function labelPod(snapshot: Snapshot, { expect, labels }: LabelAction, resourceV
   }
   const stranger = snapshot.strangers.find((stranger) => isMeant(stranger, expect));
   if (stranger === undefined) return undefined;
+  // Without the name no watch tells of it any more.
+  if (labels[LABEL.name] === null)
+    return { ...snapshot, strangers: snapshot.strangers.filter((other) => other !== stranger) };
   const next = {
     ...stranger,
     resourceVersion,

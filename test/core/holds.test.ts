@@ -46,7 +46,12 @@ describe('a move that is needed', () => {
   });
 
   it.each<[string, Question, Hold['name'], string]>([
-    ['while paused', { paused: true }, 'Paused', 'pod db-0-a is not Ready; spec.paused is true, so nothing moves'],
+    [
+      'while paused',
+      { paused: true },
+      'Paused',
+      'pod db-0-a is not Ready; spec.paused is true, so nothing moves: set it to false, and another member takes over',
+    ],
     [
       'while the Service is somebody else’s',
       { builder: taken },
@@ -87,6 +92,15 @@ describe('a move that is needed', () => {
 });
 
 describe('the grace of an unready active', () => {
+  it('begins anew after a pause', () => {
+    const builder = aSteadyState().remembering({ pause: { endedAtMs: at(60_000).monotonicMs } });
+    expect(hold({ builder, graceSeconds: 10, nowMs: 69_000 })).toMatchObject({
+      name: 'UnreadyGrace',
+      recheckAtMs: at(70_000).monotonicMs,
+    });
+    expect(hold({ builder, graceSeconds: 10, nowMs: 70_000 })).toBeUndefined();
+  });
+
   it.each<[number, boolean]>([
     [0, true],
     [9_999, true],

@@ -4,7 +4,6 @@
  */
 import { describe, expect, it } from 'vitest';
 import { SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { manifest } from '../simulation/manifest.ts';
 import { World } from '../simulation/world.ts';
 import { SCENARIOS } from './scenarios.ts';
 import type { Scenario } from './scenarios.ts';
@@ -20,12 +19,13 @@ interface Life {
 }
 
 /** @param crashAfter the how-manieth write is the last of the first operator; undefined: it lives */
-async function live({ happens, isNew }: Scenario, crashAfter?: number): Promise<Life> {
+async function live({ happens, isNew, isAdopting = false }: Scenario, crashAfter?: number): Promise<Life> {
   const writes: string[] = [];
   let hasBegun = false;
   const world: World = new World({
     seed: SEED,
     replicas: 1,
+    isAdopting,
     onOperatorsWrite: ({ verb, type, after, before }) => {
       if (!hasBegun) return;
       writes.push(`${verb} ${type.plural} ${(after ?? before)?.metadata.name ?? ''}`);
@@ -34,7 +34,7 @@ async function live({ happens, isNew }: Scenario, crashAfter?: number): Promise<
   });
   world.begin();
   if (isNew !== true) {
-    world.cluster.create('user', SINGLETON_SERVICE, manifest());
+    world.cluster.create('user', SINGLETON_SERVICE, world.manifest);
     await world.settle(SETTLE_MS);
     await world.run(5_000);
   }

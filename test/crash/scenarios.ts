@@ -10,6 +10,8 @@ export interface Scenario {
   readonly name: string;
   /** Undefined: the singleton is only created by `happens`. */
   readonly isNew?: true;
+  /** The pods are somebody else's. */
+  readonly isAdopting?: boolean;
   readonly happens: (world: World) => void;
 }
 
@@ -61,6 +63,32 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'it is created',
     isNew: true,
     happens: ({ cluster }) => void cluster.create('user', SINGLETON_SERVICE, manifest()),
+  },
+  {
+    name: 'it is created with a selector',
+    isNew: true,
+    isAdopting: true,
+    happens: (world) => void world.cluster.create('user', SINGLETON_SERVICE, world.manifest),
+  },
+  {
+    name: 'the active is an adopted pod and is deleted',
+    isAdopting: true,
+    happens: (world) => void world.cluster.delete('user', POD, active(world)),
+  },
+  {
+    name: 'the active is an adopted pod and is evicted',
+    isAdopting: true,
+    happens: (world) => world.kubelets.finish(active(world), 'Failed', 'Evicted'),
+  },
+  {
+    name: 'the active is an adopted pod and is not selected any more',
+    isAdopting: true,
+    happens: (world) => labels(active, { app: 'debug' })(world),
+  },
+  {
+    name: 'all adopted pods are replaced one by one',
+    isAdopting: true,
+    happens: (world) => world.owner?.changeImage('echo:2'),
   },
   { name: 'the active crashes', happens: (world) => world.kubelets.crash(active(world), 1, 5_000) },
   { name: 'the active hangs', happens: (world) => world.kubelets.hang(active(world), 5_000) },

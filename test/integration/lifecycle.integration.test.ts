@@ -173,7 +173,7 @@ describe('spec.paused', () => {
       expect(conditionOf(status, 'Blocked')).toMatchObject({
         status: 'True',
         reason: 'Paused',
-        message: `pod ${nameOf(before.active)} is gone; spec.paused is true, so nothing moves`,
+        message: `pod ${nameOf(before.active)} is gone; spec.paused is true, so nothing moves: set it to false, and another member takes over`,
       });
       expect(conditionOf(status, 'Ready')).toMatchObject({ status: 'False', reason: 'ActiveGone' });
       expect(status.members).toHaveLength(2);

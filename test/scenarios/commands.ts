@@ -29,6 +29,7 @@ const preference = (text: string): object => {
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
+   * `spec selector=yes`: instead of the template.
    * `spec replicas=3 paused=true grace=10 nodeLoss=Wait after=30 strategy=Priority priorities=1,3,2
    * prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300 budget=false`: the spec from here on. A preference is a label, its value
    * and the weight.
@@ -36,6 +37,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
     world.setSpec({
+      ...(fields['selector'] === 'yes' && { template: null, selector: { matchLabels: { app: 'web' } } }),
       replicas: Number(fields['replicas'] ?? 3),
       paused: fields['paused'] === 'true',
       failover: {
@@ -43,7 +45,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         ...(fields['quarantine'] !== undefined && { quarantine: quarantine(fields['quarantine']) }),
         nodeLoss: { policy: fields['nodeLoss'], afterSeconds: Number(fields['after'] ?? 30) },
       },
-      service: { type: fields['type'] ?? 'ClusterIP' },
+      service: { type: fields['type'] ?? 'ClusterIP', ...(fields['selector'] === 'yes' && { ports: [{ port: 80 }] }) },
       disruptionBudget: fields['budget'] !== 'false',
       election: {
         strategy: fields['strategy'] ?? 'Oldest',
@@ -52,6 +54,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       },
     });
   },
+  /** `adopted 0a 1a`: pods of somebody else's that the selector selects, Ready and without a label of ours. */
+  adopted: (world, ...names) => {
+    for (const name of names) world.adopt(name);
+  },
+  /** What the operator has made so far is none of what the spec asks for any more. */
+  leftovers: (world) =>
+    everyone(world, (member) => (member.adopted === true ? undefined : world.change(member, { leaving: true }))),
+  /** The selector does not select it any more. */
+  'let-go': (world, name = 'active') => world.letGo(world.member(name)),
   /** `node node-1 zone=b`: its labels from here on. */
   node: (world, name = '', ...labels) => {
     world.changeNode(name, { labels: Object.fromEntries(labels.map((each) => each.split('='))) });

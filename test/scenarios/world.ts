@@ -13,7 +13,7 @@ import { noMemory } from '../../src/core/snapshot.ts';
 import type { BudgetView, Instant, Member, NodeTrouble, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
-import { aSnapshot, aSpec, at } from '../builders.ts';
+import { aPod, aSnapshot, aSpec, at } from '../builders.ts';
 import { apply, nextVersion, withEndpoints } from '../core/effects.ts';
 
 const MAX_ROUNDS = 30;
@@ -43,6 +43,7 @@ export class World {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       if (this.#stopped) return;
       this.#kubelets();
+      this.#letGoOfLeaving();
       const plan = this.#look();
       if (plan.actions.length === 0) return this.#tellWait(plan);
       this.#carryOut(plan);
@@ -139,6 +140,31 @@ export class World {
       readySinceWallMs: this.now.wallMs,
       crash: undefined,
     });
+  }
+
+  /** Somebody else's pod appears, named so that a script can speak of it as of a member. */
+  adopt(name: string): void {
+    const [slot, letter = 'a'] = [Number.parseInt(name, 10), name.at(-1)];
+    const pod = `db-${slot}-${letter.repeat(5)}`;
+    const resourceVersion = nextVersion(this.snapshot);
+    const fields = { slot: undefined, adopted: true, createdWallMs: this.now.wallMs, resourceVersion } as const;
+    const member = aPod().named(pod).onNode(`node-${slot}`).but(fields).withoutName().withoutRole().build();
+    this.edit({ members: [...this.snapshot.members, { ...member, uid: `uid-${pod}-1` }] });
+  }
+
+  /** As observe.ts sees it: the holder stays a member until the active has moved, others are strangers at once. */
+  letGo(member: Member): void {
+    if (this.#isActive(member)) return this.change(member, { leaving: true });
+    const { pod, uid, resourceVersion, role, term } = member;
+    this.remove(member);
+    const stranger = { pod, uid, resourceVersion, role, term: term?.toString() };
+    return this.edit({ strangers: [...this.snapshot.strangers, stranger] });
+  }
+
+  /** A pod that was let go of while it was the active is a stranger when it is that no more, and unseen without a name. */
+  #letGoOfLeaving(): void {
+    for (const member of this.snapshot.members)
+      if (member.leaving === true && member.adopted === true && !this.#isActive(member)) this.letGo(member);
   }
 
   remove(member: Member): void {

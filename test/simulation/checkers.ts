@@ -27,7 +27,7 @@ import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
 import type { Sent } from './faulty-wire.ts';
-import { LEADER_LEASE, NAMESPACE } from './manifest.ts';
+import { ADOPTED_LABELS, LEADER_LEASE, NAMESPACE, SINGLETON } from './manifest.ts';
 import { NodeLossChecker } from './node-loss-checker.ts';
 import type { Nodes } from './nodes.ts';
 import type { Replica } from './replica.ts';
@@ -102,6 +102,8 @@ export class Checkers {
   readonly #options: CheckersOptions;
   readonly #nodeLoss: NodeLossChecker;
   readonly #authored = new Map<string, Authored>();
+  /** Of the last SingletonService that was deleted. */
+  #former: Grants = new Map();
   readonly #selectors = new Map<string, string>();
   readonly #watched = new Map<string, Watched>();
   /** By author and resource: when the API server answered it how one of them stands; the last first. */
@@ -291,7 +293,7 @@ export class Checkers {
 
   #onSingleton({ before, after }: Write, author: Author | undefined): void {
     if (after === undefined) {
-      if (before !== undefined) this.#watched.delete(before.metadata.uid);
+      if (before !== undefined) this.#bury(before);
       return;
     }
     const [told = 0, tells = 0] = [before, after].map(termTold);
@@ -301,6 +303,12 @@ export class Checkers {
     const isPaused = (after as SingletonService & { spec?: { paused?: boolean } }).spec?.paused === true;
     if (!isPaused) watched.pausedSinceMs = undefined;
     else watched.pausedSinceMs ??= this.#options.engine.nowMs;
+  }
+
+  /** What it granted to pods that it adopted may still be written on them. */
+  #bury({ metadata: { uid } }: KubeObject): void {
+    this.#former = this.#watched.get(uid)?.grants ?? new Map();
+    this.#watched.delete(uid);
   }
 
   // --- I2, I3, I7 -------------------------------------------------------------------------------------------------------
@@ -321,16 +329,23 @@ export class Checkers {
 
   #onOperatorsPod(old: Pod | undefined, pod: Pod | undefined, author: Author): void {
     const any = pod ?? old;
-    const singleton = any && this.#ownerOf(any);
+    const singleton = any && (this.#ownerOf(any) ?? (old && this.#adopterOf(old)));
     if (any === undefined) return;
+    if (pod === undefined && controllerOf(any)?.kind !== KIND) return this.#foreign(old, author);
     if (singleton === undefined) {
       const onlyTaken = [LABEL.role, LABEL.term].every((key) => pod !== undefined && takenOrSame(old, pod, key));
-      if (!onlyTaken) this.#foreign(old, author);
+      // A standby of a SingletonService that was deleted a moment ago.
+      const isLate = pod !== undefined && isSelected(pod) && pod.metadata.labels?.[LABEL.role] === ROLE.standby;
+      if (!onlyTaken && !isLate) this.#foreign(old, author);
       return;
     }
     const isStale = !this.#leads(author);
     if (isStale) this.#of(singleton).staleUnder = this.#lead;
     const wasMarked = old?.metadata.deletionTimestamp !== undefined;
+    if (old !== undefined && old.metadata.deletionTimestamp !== pod?.metadata.deletionTimestamp) {
+      // Whoever deletes what is adopted deletes somebody else's.
+      if (controllerOf(any)?.kind !== KIND) return this.#foreign(old, author);
+    }
     const isDeleted = pod === undefined || (pod.metadata.deletionTimestamp !== undefined && !wasMarked);
     if (isDeleted && old !== undefined) this.#judgeDeletion(old, singleton, author, isStale);
     if (pod === undefined) return void this.#authored.delete(any.metadata.uid);
@@ -376,7 +391,9 @@ export class Checkers {
   #judgeTerm(old: Pod | undefined, pod: Pod, singleton: SingletonService, author: Author): void {
     const label = pod.metadata.labels?.[LABEL.term];
     if (label === undefined || label === old?.metadata.labels?.[LABEL.term]) return;
-    const owner = this.#of(singleton).grants.get(Number(label));
+    const isAdopted = controllerOf(pod)?.kind !== KIND;
+    const owner =
+      this.#of(singleton).grants.get(Number(label)) ?? (isAdopted ? this.#former.get(Number(label)) : undefined);
     const { name, uid } = pod.metadata;
     if (owner !== holderIdentity(name, uid) && !this.#isRestored(pod, singleton, Number(label)))
       this.#broken('I1', `${author.name} gave ${name} the label of term ${label}, which is ${owner ?? 'nobody'}'s`);
@@ -492,7 +509,21 @@ export class Checkers {
   }
 
   #membersOf({ metadata }: SingletonService): Pod[] {
-    return this.#options.cluster.list<Pod>(POD).filter((pod) => controllerOf(pod)?.uid === metadata.uid);
+    return this.#options.cluster
+      .list<Pod>(POD)
+      .filter((pod) => controllerOf(pod)?.uid === metadata.uid || this.#adopterOf(pod)?.metadata.uid === metadata.uid);
+  }
+
+  /** Whose selector selects it, though somebody else owns it; whoever holds the Lease is let go of after the move. */
+  #adopterOf(pod: Pod): SingletonService | undefined {
+    if (controllerOf(pod)?.kind === KIND) return undefined;
+    const { cluster } = this.#options;
+    const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, pod.metadata.namespace);
+    const isAdopting = (singleton?.spec as { selector?: object } | undefined)?.selector !== undefined;
+    if (singleton === undefined || !isAdopting) return undefined;
+    const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), pod.metadata.namespace)?.spec?.holderIdentity;
+    const isHolder = holder === holderIdentity(pod.metadata.name, pod.metadata.uid);
+    return isSelected(pod) || isHolder ? singleton : undefined;
   }
 
   #of({ metadata: { uid } }: KubeObject): Watched {
@@ -537,11 +568,15 @@ const isEmptyLease = ({ spec, metadata }: Lease): boolean =>
   (spec?.leaseTransitions ?? 0) === 0 &&
   metadata.annotations?.[ANNOTATION.move] === undefined;
 
+const isSelected = ({ metadata }: Pod): boolean =>
+  Object.entries(ADOPTED_LABELS).every(([key, value]) => metadata.labels?.[key] === value);
+
 const termTold = (singleton: SingletonService | undefined): number => singleton?.status?.term ?? 0;
 
 const termLabel = ({ metadata }: Pod): string | undefined => metadata.labels?.[LABEL.term];
 
 const takenOrSame = (old: Pod | undefined, pod: Pod, key: string): boolean => {
   const value = pod.metadata.labels?.[key];
-  return value === undefined || value === old?.metadata.labels?.[key];
+  const before = old?.metadata.labels?.[key];
+  return value === undefined || value === before || (before === ROLE.active && value === ROLE.standby);
 };

@@ -78,7 +78,7 @@ export interface WireWatcher {
 }
 
 interface Open {
-  readonly resource: string;
+  readonly watched: string;
   /** The server sends to it, and all that it sent has arrived. */
   readonly isUpToDate: boolean;
   fail(failure: TransportFailure, why: string): void;
@@ -112,7 +112,8 @@ export class FaultyWire implements Wire {
 
   /** Nothing comes of these any more, until that is noticed. */
   silence(resources: readonly string[]): void {
-    for (const stream of this.#streams) if (resources.includes(stream.resource)) stream.fallSilent();
+    for (const stream of this.#streams)
+      if (resources.some((one) => stream.watched.split(' ')[0] === one)) stream.fallSilent();
   }
 
   /** Everything is well again: nothing lags any more, and what is silent is found out. */
@@ -122,8 +123,8 @@ export class FaultyWire implements Wire {
 
   /** What is watched and not up to date: no stream brings its changes, or some of them are on their way. */
   get lagging(): string[] {
-    const upToDate = new Set([...this.#streams].filter(({ isUpToDate }) => isUpToDate).map(({ resource }) => resource));
-    return [...this.#watched].filter((resource) => !upToDate.has(resource));
+    const upToDate = new Set([...this.#streams].filter(({ isUpToDate }) => isUpToDate).map(({ watched }) => watched));
+    return [...this.#watched].filter((watched) => !upToDate.has(watched));
   }
 
   call<T>(request: WireRequest, serve: () => T, options: CallOptions = {}): Promise<T> {
@@ -139,7 +140,7 @@ export class FaultyWire implements Wire {
   ): Promise<void> {
     const stream = new Stream(this.#parts, request, { open, onEvent }, options.signal);
     this.#streams.add(stream);
-    this.#watched.add(request.resource);
+    this.#watched.add(stream.watched);
     return stream.promise.finally(() => this.#streams.delete(stream));
   }
 
@@ -343,8 +344,9 @@ class Stream<T> implements Open {
     }
   }
 
-  get resource(): string {
-    return this.#request.resource;
+  /** A process may watch pods everywhere by one label, and in one namespace by another. */
+  get watched(): string {
+    return [this.#request.resource, this.#request.namespace ?? ''].join(' ').trim();
   }
 
   get isUpToDate(): boolean {

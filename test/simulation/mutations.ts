@@ -408,4 +408,32 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));',
     replace: 'const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now) && false));',
   },
+  {
+    name: 'do-not-name-adopted',
+    what: 'adopted pods do not get the name by which the headless Service finds them',
+    file: 'core/adoption.ts',
+    find: '...(!member.named && { [LABEL.name]: singleton }),',
+    replace: '',
+  },
+  {
+    name: 'adopt-only-the-named',
+    what: 'what only the watch of a selector tells of is not seen',
+    file: 'operator/pod-cache.ts',
+    find: 'if (adoption === undefined) return named;',
+    replace: 'if (adoption === undefined || named.length >= 0) return named;',
+  },
+  {
+    name: 'delete-adopted',
+    what: 'standbys that somebody else owns are deleted as if the operator had made them',
+    file: 'core/adoption.ts',
+    find: '({ adopted, terminating }) => adopted !== true && !terminating',
+    replace: '({ terminating }) => !terminating',
+  },
+  {
+    name: 'leave-the-name-on-strangers',
+    what: 'a pod that is not adopted any more keeps the name',
+    file: MOVE,
+    find: '...(singleton.spec?.selector !== undefined && { [LABEL.name]: null }),',
+    replace: '',
+  },
 ];

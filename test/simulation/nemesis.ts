@@ -12,6 +12,7 @@ import type { Network } from './faulty-wire.ts';
 import type { Kubelets } from './kubelets.ts';
 import { attestNode, labelNode, loseNode, loseNodes } from './node-faults.ts';
 import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+import type { Owner } from './owner.ts';
 import type { Chance } from './random.ts';
 import type { Replica } from './replica.ts';
 import { deleteService, foreignService } from './service-faults.ts';
@@ -28,6 +29,10 @@ export interface Targets {
   readonly chance: Chance;
   /** In the version that the server has. */
   readonly disruptionBudgets: ResourceType;
+  /** Of the singleton, as its user wrote it first. */
+  readonly manifest: { readonly spec: object };
+  /** Of the pods, when it is not the operator that makes them. */
+  readonly owner: Owner | undefined;
   /** The API server forgets old versions: watches that resume from them get 410. */
   readonly compact: () => void;
 }
@@ -161,7 +166,8 @@ const lateDeletion: Fault = (targets) => {
   const leader = replicas.find(({ isLeading }) => isLeading);
   const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
   const { replicas: wanted = 1 } = (singleton?.spec ?? {}) as { replicas?: number };
-  if (leader?.process === undefined || singleton === undefined || wanted < 2) return undefined;
+  if (leader?.process === undefined || singleton === undefined || wanted < 2 || targets.owner !== undefined)
+    return undefined;
   const { name, process } = leader;
   const scaleTo = (count: number): void => {
     const now = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
@@ -332,6 +338,7 @@ const editLabel = onPod((targets, pod) => {
     { [LABEL.name]: null, [LABEL.role]: null, [LABEL.term]: null, [LABEL.slot]: null, [LABEL.revision]: null },
     { [NO_FAILOVER]: pod.metadata.labels?.[NO_FAILOVER] === 'true' ? null : 'true' },
     { 'somebody.else/label': String(chance.below(100)) },
+    ...(targets.owner === undefined ? [] : [{ app: null }, { app: 'other' }, { app: SINGLETON }]),
   ];
   const labels = chance.pick(edits) ?? {};
   cluster.patch(USER, POD, pod, { metadata: { labels } });
@@ -424,20 +431,37 @@ const pause = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance 
   return `somebody pauses it for ${seconds(forMs)}`;
 });
 
-const scale = editSpec(({ chance }) => {
+const scale: Fault = (targets) => {
+  const { chance, owner } = targets;
+  if (owner === undefined) return scaleSpec(targets);
+  const replicas = chance.below(5);
+  owner.scale(replicas);
+  return `somebody scales the ${owner.kind} to ${replicas}`;
+};
+
+const scaleSpec = editSpec(({ chance }) => {
   const replicas = 1 + chance.below(4);
   return { what: `somebody scales to ${replicas}`, spec: { replicas } };
 });
 
-const changeTemplate = editSpec(({ chance }) => {
+const changeTemplate: Fault = (targets) => {
+  const { chance, owner } = targets;
+  if (owner === undefined) return changeSpecsTemplate(targets);
+  owner.changeImage(`echo:${chance.below(1e6)}`);
+  return `the ${owner.kind} is rolled out anew`;
+};
+
+const changeSpecsTemplate = editSpec(({ chance }) => {
   const image = `echo:${chance.below(1e6)}`;
   return { what: `somebody changes the image to ${image}`, spec: { template: manifest(image).spec.template } };
 });
 
-const breakSpec: Fault = ({ cluster, engine, chance }) => {
+const breakSpec: Fault = ({ cluster, engine, chance, owner }) => {
   const object = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
   if (object === undefined) return undefined;
-  cluster.patch(USER, SINGLETON_SERVICE, object, { spec: { election: { strategy: 'Priority', priorities: [1] } } });
+  cluster.patch(USER, SINGLETON_SERVICE, object, {
+    spec: { election: { strategy: 'Priority', ...(owner === undefined && { priorities: [1] }) } },
+  });
   engine.after(chance.logBetween(500, 20_000), () => {
     const now = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
     if (now !== undefined) cluster.patch(USER, SINGLETON_SERVICE, now, { spec: { election: null } });
@@ -445,9 +469,9 @@ const breakSpec: Fault = ({ cluster, engine, chance }) => {
   return 'somebody breaks a rule of the spec for a while';
 };
 
-const recreate = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance }, object) => {
+const recreate = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance, manifest: written }, object) => {
   cluster.delete(USER, SINGLETON_SERVICE, object);
-  engine.after(chance.logBetween(1, 5_000), () => cluster.create(USER, SINGLETON_SERVICE, manifest()));
+  engine.after(chance.logBetween(1, 5_000), () => cluster.create(USER, SINGLETON_SERVICE, written));
   return 'somebody deletes the SingletonService and creates it again';
 });
 

@@ -6,7 +6,8 @@ import type { EndpointSlice, KubeObject, Lease, Pod, PodDisruptionBudget, Servic
 import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
-import { NAMESPACE, SINGLETON } from './manifest.ts';
+import { ADOPTED_LABELS, NAMESPACE, SINGLETON } from './manifest.ts';
+import type { Owner } from './owner.ts';
 import type { Replica } from './replica.ts';
 
 export interface Question {
@@ -14,6 +15,8 @@ export interface Question {
   readonly replicas: readonly Replica[];
   readonly endpointSlices: ResourceType;
   readonly disruptionBudgets: ResourceType;
+  /** Of the pods, when it is not the operator that makes them. */
+  readonly owner?: Pick<Owner, 'wanted'> | undefined;
   /** UIDs of pods that are not Ready and will not be: none of them may be the active. */
   readonly unwell: ReadonlySet<string>;
 }
@@ -21,18 +24,25 @@ export interface Question {
 /** The active's identity, or what is still wrong. */
 export type Verdict = { readonly active: string } | { readonly wrong: string };
 
-export function settledOn({ cluster, replicas, endpointSlices, disruptionBudgets, unwell }: Question): Verdict {
+export function settledOn(question: Question): Verdict {
+  const { cluster, replicas, endpointSlices, disruptionBudgets, unwell, owner } = question;
   const leading = replicas.filter(({ isLeading }) => isLeading);
   if (leading.length !== 1) return wrong(`${leading.length} replicas lead`);
   const singleton = find<SingletonService>(cluster, SINGLETON_SERVICE, SINGLETON);
   if (singleton === undefined) return wrong('there is no SingletonService');
   const { uid } = singleton.metadata;
   const all = cluster.list<Pod>(POD);
-  // One whose name label was taken away while no operator looked is seen by nobody any more.
-  const members = all.filter(
-    (pod) => controllerOf(pod)?.uid === uid && pod.metadata.labels?.[LABEL.name] !== undefined,
-  );
-  const { replicas: wanted = 0 } = singleton.spec as { replicas?: number };
+  const members =
+    owner === undefined
+      ? // One whose name label was taken away while no operator looked is seen by nobody any more.
+        all.filter((pod) => controllerOf(pod)?.uid === uid && pod.metadata.labels?.[LABEL.name] !== undefined)
+      : all.filter((pod) => isAdoptable(pod));
+  const nameless = members.find(({ metadata }) => metadata.labels?.[LABEL.name] !== SINGLETON);
+  const namesake = owner && all.find((pod) => pod.metadata.labels?.[LABEL.name] === SINGLETON && !isAdoptable(pod));
+  if (namesake !== undefined) return wrong(`${namesake.metadata.name} carries the name, and is no member`);
+  if (owner !== undefined && nameless !== undefined) return wrong(`${nameless.metadata.name} does not carry the name`);
+  const { replicas: wanted = 0 } =
+    owner === undefined ? (singleton.spec as { replicas?: number }) : { replicas: owner.wanted };
   if (members.length !== wanted) return wrong(`there are ${members.length} members, and ${wanted} are asked for`);
   const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid));
   if (unready !== undefined) return wrong(`${unready.metadata.name} is not Ready`);
@@ -48,6 +58,12 @@ export function settledOn({ cluster, replicas, endpointSlices, disruptionBudgets
     wrongStatus(singleton, active);
   return problem === undefined ? { active: holder } : wrong(problem);
 }
+
+/** Somebody else's, selected by its labels, and not at its end. */
+export const isAdoptable = ({ metadata, status }: Pod): boolean =>
+  status?.phase !== 'Failed' &&
+  status?.phase !== 'Succeeded' &&
+  Object.entries(ADOPTED_LABELS).every(([key, value]) => metadata.labels?.[key] === value);
 
 const wrong = (what: string): Verdict => ({ wrong: what });
 

@@ -6,7 +6,6 @@ import { SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { KubeObject } from '../../src/api/objects.ts';
 import { NO_FAULTS } from './faulty-wire.ts';
 import type { WireFaults } from './faulty-wire.ts';
-import { manifest } from './manifest.ts';
 import { Nemesis } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
 import { Chance } from './random.ts';
@@ -38,6 +37,8 @@ export interface RunResult {
 }
 
 const DEFAULT_MINUTES = 3;
+/** The share of runs in which the pods are somebody else's. */
+const ADOPTING = 0.25;
 /** After the faults: the slowest message arrives within this. */
 const CALM_MS = 20_000;
 /** Then everything must be in order after so long: the longest backoffs are 30 s and 60 s. */
@@ -52,11 +53,12 @@ export async function simulate(options: RunOptions): Promise<RunResult> {
   const chance = new Chance(seed, 'world');
   const replicas = options.replicas ?? 1 + chance.below(3);
   const faults = quiet ? NO_FAULTS : wireFaults(new Chance(seed, 'network'));
-  const world = new World({ seed, replicas, faults, print });
+  const isAdopting = new Chance(seed, 'adoption').happens(ADOPTING);
+  const world = new World({ seed, replicas, faults, print, isAdopting });
   const everyMs = chance.logBetween(700, 7_000);
   const { faultEverySeconds = everyMs / 1_000 } = options;
   world.begin();
-  world.cluster.create('user', SINGLETON_SERVICE, manifest());
+  world.cluster.create('user', SINGLETON_SERVICE, world.manifest);
   const targets = targetsOf(world, new Chance(seed, 'nemesis'));
   const nemesis = quiet ? undefined : new Nemesis(targets, faultEverySeconds * 1_000);
   nemesis?.start();
@@ -86,10 +88,11 @@ async function comeToRest(world: World, targets: Targets): Promise<void> {
 }
 
 function targetsOf(world: World, chance: Chance): Targets {
-  const { engine, cluster, network, kubelets, replicas, trace } = world;
+  const { engine, cluster, network, kubelets, replicas, trace, manifest, owner } = world;
   const { disruptionBudgets } = world.server;
   const compact = (): void => world.server.compact();
-  return { engine, cluster, network, kubelets, replicas, trace, chance, disruptionBudgets, compact };
+  const targets = { engine, cluster, network, kubelets, replicas, trace, chance, manifest, owner };
+  return { ...targets, disruptionBudgets, compact };
 }
 
 /** From a quiet network to a bad one. */

@@ -13,8 +13,9 @@ import { Engine } from './engine.ts';
 import { NO_FAULTS } from './faulty-wire.ts';
 import type { Network, WireFaults } from './faulty-wire.ts';
 import { Kubelets } from './kubelets.ts';
-import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+import { LEADER_LEASE, NAMESPACE, SINGLETON, adoptingManifest, manifest } from './manifest.ts';
 import { Nodes } from './nodes.ts';
+import { Owner } from './owner.ts';
 import { wallMsAt } from './process.ts';
 import { Chance } from './random.ts';
 import { Replica } from './replica.ts';
@@ -29,6 +30,8 @@ export interface WorldOptions {
   /** Of the operator. */
   readonly replicas: number;
   readonly faults?: WireFaults;
+  /** The singleton's pods are somebody else's. */
+  readonly isAdopting?: boolean;
   readonly print?: ((line: string) => void) | undefined;
   /** After each write of an operator but those of the leader Lease, before its answer leaves. */
   readonly onOperatorsWrite?: (write: Write) => void;
@@ -47,6 +50,8 @@ export class World {
   readonly replicas: readonly Replica[];
   readonly kubelets: Kubelets;
   readonly nodes: Nodes;
+  /** Of the pods, when it is not the operator that makes them. */
+  readonly owner: Owner | undefined;
   readonly #options: WorldOptions;
   readonly #controllers: Controllers;
   readonly #checkers: Checkers;
@@ -74,6 +79,9 @@ export class World {
       kubelets: this.kubelets,
       isServerDown: () => this.network.isServerDown,
     });
+    const { cluster } = this;
+    this.owner =
+      options.isAdopting === true ? new Owner({ engine, cluster, chance: new Chance(seed, 'owner') }) : undefined;
     this.#controllers = new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') });
     this.#checkers = new Checkers({
       engine,
@@ -92,8 +100,13 @@ export class World {
   /** Nodes and operators; the singleton is the user's. */
   begin(): void {
     this.nodes.begin(NODES);
+    this.owner?.start();
     for (const replica of this.replicas) replica.start();
     this.#housekeep();
+  }
+
+  get manifest(): ReturnType<typeof manifest> | ReturnType<typeof adoptingManifest> {
+    return this.owner === undefined ? manifest() : adoptingManifest();
   }
 
   /** The end of all faults: what was broken is mended, and what somebody asked for is taken back. */
@@ -117,16 +130,17 @@ export class World {
     for (const node of this.cluster.list<Node>(NODE))
       if (node.spec?.taints !== undefined || node.spec?.unschedulable === true)
         this.cluster.patch('user', NODE, node, { spec: { taints: null, unschedulable: null } });
-    const spec = { ...manifest().spec, paused: false, election: null, failover: null, disruptionBudget: true };
+    this.owner?.heal();
+    const spec = { ...this.manifest.spec, paused: false, election: null, failover: null, disruptionBudget: true };
     const singleton = this.cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
-    if (singleton === undefined) this.cluster.create('user', SINGLETON_SERVICE, manifest());
+    if (singleton === undefined) this.cluster.create('user', SINGLETON_SERVICE, this.manifest);
     else this.cluster.patch('user', SINGLETON_SERVICE, singleton, { spec });
   }
 
   get verdict(): Verdict {
-    const { cluster, replicas, unwell, server } = this;
+    const { cluster, replicas, unwell, server, owner } = this;
     const { endpointSlices, disruptionBudgets } = server;
-    return settledOn({ cluster, replicas, unwell, endpointSlices, disruptionBudgets });
+    return settledOn({ cluster, replicas, unwell, owner, endpointSlices, disruptionBudgets });
   }
 
   run(forMs: number): Promise<void> {
@@ -226,6 +240,7 @@ export class World {
     this.trace.note(user, `${verb} ${type.plural} ${name} ${after === undefined ? 'gone' : `-> ${summary(after)}`}`);
     this.#checkers.onWrite(write);
     this.kubelets.onWrite(write);
+    this.owner?.onWrite(write);
     this.#controllers.wake();
     if (isOperators) this.#options.onOperatorsWrite?.(write);
   }

@@ -7,6 +7,7 @@ import type { Credentials, TlsMaterial } from './credentials.ts';
 import type { HeartbeatTimes } from './heartbeat.ts';
 import { Http1Connection } from './http1-connection.ts';
 import { Http2Connection } from './http2-connection.ts';
+import type { WhenFull } from './http2-connection.ts';
 
 const TCP_KEEP_ALIVE_MS = 15_000;
 
@@ -15,6 +16,7 @@ export interface ChannelOptions {
   readonly heartbeat: HeartbeatTimes;
   /** For TCP and TLS together. */
   readonly connectTimeoutMs: number;
+  readonly whenFull?: WhenFull;
   readonly onConnected?: (protocol: Connection['protocol']) => void;
 }
 
@@ -72,11 +74,12 @@ export class Channel {
   }
 
   async #open(credentials: Credentials): Promise<Connection> {
-    const { origin, heartbeat, connectTimeoutMs } = this.#options;
+    const { origin, heartbeat: times, connectTimeoutMs, whenFull } = this.#options;
     if (origin.protocol === 'http:') return new Http1Connection(origin, origin.host, undefined);
     const options = tlsOptions(origin, credentials.tls);
     const socket = await connectTls(origin, options, connectTimeoutMs);
-    if (socket.alpnProtocol === 'h2') return new Http2Connection(socket, origin.origin, origin.host, heartbeat);
+    if (socket.alpnProtocol === 'h2')
+      return new Http2Connection(socket, origin.origin, { what: origin.host, times, whenFull });
     socket.destroy();
     return new Http1Connection(origin, origin.host, options);
   }

@@ -22,11 +22,24 @@ interface Exchange {
   heard: boolean;
 }
 
+/**
+ * When the server allows no more streams at once (100 or 250 of a Kubernetes API server): calls wait, since one ends soon.
+ * Watches last for minutes: those that there are go on, and another connection takes the next ones.
+ */
+export type WhenFull = 'wait' | 'retire';
+
+interface Http2Options {
+  readonly what: string;
+  readonly times: HeartbeatTimes;
+  readonly whenFull?: WhenFull | undefined;
+}
+
 export class Http2Connection implements Connection {
   readonly protocol = 'h2';
   readonly #session: http2.ClientHttp2Session;
   readonly #heartbeat: Heartbeat;
   readonly #what: string;
+  readonly #whenFull: WhenFull;
   readonly #active = new Set<Exchange>();
   /** More than the server allows at once; in order. */
   readonly #waiting = new Set<Exchange>();
@@ -35,8 +48,9 @@ export class Http2Connection implements Connection {
   #failure: TransportError | undefined;
 
   /** @param what names the peer in messages. */
-  constructor(socket: TLSSocket, origin: string, what: string, times: HeartbeatTimes) {
+  constructor(socket: TLSSocket, origin: string, { what, times, whenFull = 'wait' }: Http2Options) {
     this.#what = what;
+    this.#whenFull = whenFull;
     this.#session = http2.connect(origin, {
       createConnection: () => socket,
       maxSessionMemory: SESSION_MEMORY_MB,
@@ -114,7 +128,10 @@ export class Http2Connection implements Connection {
 
   #startWaiting(): void {
     for (const exchange of this.#waiting) {
-      if (this.#active.size >= this.#maxStreams) return;
+      if (this.#active.size >= this.#maxStreams) {
+        if (this.#whenFull === 'retire') this.retire();
+        return;
+      }
       this.#waiting.delete(exchange);
       this.#open(exchange);
     }

@@ -52,6 +52,8 @@ export interface ReflectorOptions<T extends KubeObject, I extends string> {
   readonly logger: Logger;
   readonly query?: Pick<ListQuery, 'namespace' | 'labelSelector' | 'fieldSelector'>;
   readonly onRestart?: (reason: RestartReason) => void;
+  /** Once, when the store is equal to a whole list for the first time. */
+  readonly onSync?: () => void;
   /** After every page, event and bookmark: the server was heard. */
   readonly onActivity?: () => void;
 }
@@ -164,7 +166,7 @@ export class Reflector<T extends KubeObject, I extends string = never> {
       if (this.#stopped) return undefined;
       store.replace(list.items, list.resourceVersion, mark);
       this.#resourceVersion = list.resourceVersion;
-      this.#synced = true;
+      this.#hasListed();
       this.#timesNotServed = 0;
       this.#problems.list.healed(`listing ${type.plural} works again`, { resource: type.plural });
       return undefined;
@@ -205,6 +207,12 @@ export class Reflector<T extends KubeObject, I extends string = never> {
     return page;
   }
 
+  #hasListed(): void {
+    if (this.#synced) return;
+    this.#synced = true;
+    this.#options.onSync?.();
+  }
+
   #afterList(error: unknown): Restart {
     if (error instanceof ApiError && error.status === 404) return this.#notServed();
     const restart = this.#afterError(error, 'list');
@@ -220,7 +228,7 @@ export class Reflector<T extends KubeObject, I extends string = never> {
     this.#timesNotServed += 1;
     if (!this.#synced || this.#timesNotServed > 1) {
       store.replace([], '0');
-      this.#synced = true;
+      this.#hasListed();
     }
     const hint = type.group.includes('.k8s.io') || type.group === '' ? '' : ' (is its CRD installed?)';
     this.#problems.list.met('not-served', 'warn', `the API server does not serve ${nameOf(type)}${hint}; trying on`, {

@@ -71,10 +71,17 @@ export interface StoreOptions<T extends KubeObject, I extends string> {
   readonly project?: (object: T, old: T | undefined) => T;
   /** Named functions from an object to the keys under which `byIndex` finds it. Pure. */
   readonly indices?: Readonly<Record<I, (object: T) => readonly string[]>>;
+  /** Default: one of its own. */
+  readonly counter?: Counter;
 }
 
 /** A point in the life of a store: `store.mark()` before a list is asked for, to be handed to `replace`. */
 export type StoreMark = number;
+
+/** Counts what happens. Stores that share one understand each other's marks. */
+export interface Counter {
+  value: number;
+}
 
 export interface ReadonlyStore<T extends KubeObject, I extends string = never> {
   readonly size: number;
@@ -89,7 +96,7 @@ export interface ReadonlyStore<T extends KubeObject, I extends string = never> {
 
 interface Entry<T> {
   readonly object: T;
-  /** When it was stored, in this store's own count. */
+  /** When it was stored, in this store's count. */
   readonly seq: number;
 }
 
@@ -112,16 +119,17 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   /** By UID. */
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #listeners = new Set<StoreListener<T>>();
-  #seq = 0;
+  readonly #counter: Counter;
   /** Lists and events have told everything up to this version. */
   #toldUpTo = '0';
-  /** When the last list was taken, in this store's own count. */
+  /** When the last list was taken, in this store's count. */
   #listedAt: StoreMark = 0;
 
   constructor(options: StoreOptions<T, I>) {
     this.name = options.name;
     this.#options = options;
     this.#project = options.project ?? dropManagedFields;
+    this.#counter = options.counter ?? { value: 0 };
     for (const index of Object.keys(options.indices ?? {})) this.#indices.set(index, new Map());
   }
 
@@ -147,7 +155,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   }
 
   mark(): StoreMark {
-    return this.#seq;
+    return this.#counter.value;
   }
 
   /**
@@ -156,7 +164,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
    *
    * @param mark taken before the list was asked for; absent: the list is newer than everything here
    */
-  replace(items: readonly T[], resourceVersion: string, mark: StoreMark = this.#seq): void {
+  replace(items: readonly T[], resourceVersion: string, mark: StoreMark = this.mark()): void {
     for (const [uid, tombstone] of this.#tombstones) if (tombstone.seq <= mark) this.#tombstones.delete(uid);
     const listed = new Set<ObjectKey>();
     for (const item of items) {
@@ -173,8 +181,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
       if (!createdSince) this.#remove(key, entry);
     }
     this.#toldUpTo = resourceVersion;
-    this.#seq += 1;
-    this.#listedAt = this.#seq;
+    this.#listedAt = this.#next();
   }
 
   /** An ADDED, MODIFIED or DELETED of a watch. */
@@ -212,6 +219,19 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     const key = objectKey(object);
     const entry = this.#entries.get(key);
     if (entry?.object.metadata.uid === uid) this.#remove(key, entry);
+  }
+
+  /**
+   * A read, or the answer to a write, showed `object` in a state that this store's selector does not select: the watch will
+   * say DELETED of it, and need not be waited for. Says nothing of what else was told until then.
+   */
+  acceptLeft(object: T): void {
+    if (this.#entries.has(objectKey(object))) this.#applyDeleted(object);
+  }
+
+  #next(): number {
+    this.#counter.value += 1;
+    return this.#counter.value;
   }
 
   /** A list or an event has already told this or what came after it, perhaps that the object is gone. */
@@ -261,8 +281,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   #bury(uid: string, deletedAt: string | undefined): void {
     const before = this.#tombstones.get(uid);
     this.#tombstones.delete(uid);
-    this.#seq += 1;
-    this.#tombstones.set(uid, { seq: this.#seq, deletedAt: deletedAt ?? before?.deletedAt });
+    this.#tombstones.set(uid, { seq: this.#next(), deletedAt: deletedAt ?? before?.deletedAt });
     for (const oldest of this.#tombstones.keys()) {
       if (this.#tombstones.size <= MAX_TOMBSTONES) break;
       this.#tombstones.delete(oldest);
@@ -272,8 +291,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   #put(key: ObjectKey, raw: T): void {
     const old = this.#entries.get(key)?.object;
     const object = this.#project(raw, old);
-    this.#seq += 1;
-    this.#entries.set(key, { object, seq: this.#seq });
+    this.#entries.set(key, { object, seq: this.#next() });
     if (old !== undefined) this.#unindex(old);
     this.#index(object);
     if (old === undefined) this.#tell(undefined, object);
@@ -284,7 +302,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   }
 
   #remove(key: ObjectKey, entry: Entry<T>): void {
-    this.#seq += 1;
+    this.#next();
     this.#entries.delete(key);
     this.#unindex(entry.object);
     this.#tell(entry.object, undefined);

@@ -88,6 +88,7 @@ export function createTransport(options: TransportOptions): Transport {
       origin,
       heartbeat,
       connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+      whenFull: name === 'watches' ? 'retire' : 'wait',
       onConnected: (protocol) => options.onConnected?.(name, protocol),
     });
   const calls = channel('calls', { ...CALL_HEARTBEAT, ...options.callHeartbeat });

@@ -170,6 +170,29 @@ describe('calls over HTTP/2', () => {
   });
 });
 
+describe('watches over HTTP/2', () => {
+  it('that are more than the server allows on one connection get further ones, and those that run go on', async () => {
+    const server = await serve((request) => request.write('{}\n'), { settings: { maxConcurrentStreams: 2 } });
+    const transport = connect(server.access);
+    const limits = { headDeadlineMs: LONG_MS, bodyDeadlineMs: LONG_MS, silenceMs: LONG_MS };
+    const begun: string[] = [];
+    const ended: string[] = [];
+    /** One after another: the server has said by then how many it allows. */
+    for (const path of ['/a', '/b', '/c', '/d', '/e']) {
+      const heard = Promise.withResolvers<void>();
+      const watch = transport.stream(get(path), limits, () => {
+        begun.push(path);
+        heard.resolve();
+      });
+      void watch.catch(() => void ended.push(path));
+      await heard.promise;
+    }
+    expect(begun).toEqual(['/a', '/b', '/c', '/d', '/e']);
+    expect(ended).toEqual([]);
+    expect(server.connections).toBe(3);
+  });
+});
+
 describe('a deadline', () => {
   it('holds while TLS is not answered', async () => {
     const listener = await startSilentListener();
