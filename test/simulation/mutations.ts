@@ -391,7 +391,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'unready-on-a-lost-node-is-a-hang',
     what: 'policy Wait is forgotten when the pod is told to be not Ready before its node is told to be lost',
-    file: RECONCILE,
+    file: LIVE_READS,
     find: "const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);",
     replace: 'const waits = false as boolean;',
   },
