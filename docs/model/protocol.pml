@@ -28,6 +28,7 @@
 /* Further bits of what a plan has still to do. */
 #define GRANT 8
 #define CREATE 16
+#define RESTORE 32
 
 typedef Cluster {
   bit hasLease;
@@ -121,7 +122,8 @@ inline decide() {
     todo = 0; term = 0; toLabel = 0; toFlip = 0; target = NOBODY;
     if
     :: !seen[me].hasLease -> todo = CREATE
-    :: else ->
+    :: seen[me].hasLease && seen[me].term == 0 -> todo = RESTORE
+    :: seen[me].hasLease && seen[me].term != 0 ->
       if
       :: wish != NOBODY && wish != seen[me].holder ->
         target = wish; todo = GRANT;
@@ -150,7 +152,7 @@ inline decide() {
       fi
     fi;
 #ifdef NO_STRIP
-    todo = todo & (GRANT | CREATE)
+    todo = todo & (GRANT | CREATE | RESTORE)
 #endif
   }
 }
@@ -219,28 +221,52 @@ inline flip() {
   fi
 }
 
-/* A lost Lease is made again around whoever is routed, its term above every one that may have been given. */
+/* A lost Lease is made again empty: that has no precondition, and may come late. */
 inline create() {
-  d_step {
-    if
-    :: api.hasLease -> readLease()
-    :: else ->
-      term = HIGHEST(seen[me]) + JUMP;
-      assert(term > given || JUMP == 0);                             /* I1 */
-      given = MAX(term, given);
-      target = NOBODY;
-      if
-      :: seen[me].label[0] == seen[me].selector -> target = 0
-      :: seen[me].label[1] == seen[me].selector -> target = 1
-      :: seen[me].label[2] == seen[me].selector -> target = 2
-      :: else
-      fi;
-      api.hasLease = 1; api.holder = target; api.term = term;
-      api.routing = (target == NOBODY -> term : seen[me].selector);
-      seen[me].hasLease = 1; seen[me].holder = api.holder; seen[me].term = term; seen[me].routing = api.routing;
+  if
+  :: api.hasLease -> d_step { readLease() }
+  :: !api.hasLease -> d_step {
+      api.hasLease = 1;
+      seen[me].hasLease = 1; seen[me].holder = NOBODY; seen[me].term = 0; seen[me].routing = 0;
       landed(LEASE, 1)
-    fi
-  }
+    }
+  :: !api.hasLease -> d_step { api.hasLease = 1; landed(LEASE, 0) }
+  :: neverSent()
+  fi
+}
+
+#ifdef NO_RESTORE_CAS
+#define mayRestore api.hasLease
+#else
+#define mayRestore isCurrent(LEASE)
+#endif
+
+/* Then it is filled around whoever is routed, its term above every one that may have been given. */
+inline takeRestored() {
+  term = HIGHEST(seen[me]) + JUMP;
+  assert(term > given || JUMP == 0);                                 /* I1 */
+  given = MAX(term, given);
+  target = NOBODY;
+  if
+  :: seen[me].label[0] == seen[me].selector -> target = 0
+  :: seen[me].label[1] == seen[me].selector -> target = 1
+  :: seen[me].label[2] == seen[me].selector -> target = 2
+  :: else
+  fi;
+  api.holder = target; api.term = term; api.routing = (target == NOBODY -> term : seen[me].selector)
+}
+
+inline restore() {
+  if
+  :: !(mayRestore) -> failed = 1
+  :: mayRestore -> d_step {
+      takeRestored();
+      seen[me].holder = api.holder; seen[me].term = term; seen[me].routing = api.routing;
+      landed(LEASE, 1)
+    }
+  :: mayRestore -> d_step { takeRestored(); landed(LEASE, 0) }
+  :: neverSent()
+  fi
 }
 
 /* A process that is not sure reads all before it writes, so what its caches say does not count: they are emptied, and
@@ -279,10 +305,10 @@ inline checkRest() {
 inline goOn() {
   if
 #ifdef LABEL_BEFORE_STRIP
-  :: toLabel && !failed && !(todo & (GRANT | CREATE)) -> goto give
+  :: toLabel && !failed && !(todo & (GRANT | CREATE | RESTORE)) -> goto give
 #endif
-  :: todo & CREATE -> create(); goto idle
-  :: todo && !(todo & CREATE) -> goto take
+  :: todo & (CREATE | RESTORE) -> goto make
+  :: todo && !(todo & (CREATE | RESTORE)) -> goto take
   :: !todo && failed -> goto idle
   :: !todo && !failed && toLabel -> goto give
   :: !todo && !failed && !toLabel && toFlip -> goto turn
@@ -320,6 +346,7 @@ idle:
         if
 #ifndef NO_LIVE_READ
         :: todo & GRANT -> goto readSome
+        :: todo & RESTORE -> goto readAll
 #endif
         :: else -> goOn()
         fi
@@ -372,6 +399,15 @@ take:
   :: atomic { todo & POD(2) -> strip(2); goOn() }
   :: atomic { todo & GRANT -> grant(); goOn() }
   od;
+
+make:
+  atomic {
+    if
+    :: todo & CREATE -> create()
+    :: todo & RESTORE -> restore()
+    fi;
+    goto idle
+  };
 
 give:
   atomic { giveLabel(); toLabel = 0; goOn() };

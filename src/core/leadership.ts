@@ -89,7 +89,8 @@ function patienceMs({ durationMs, stopsAfterMs }: LeaderLease, times: ElectionTi
 export const stopsAfterText = (holder: string, ms: number): string => `${holder} ${Math.ceil(ms)}ms`;
 
 /** Undefined when the text is of another holder, or none of ours. */
-export function parseStopsAfter(text: string | undefined, holder: string): number | undefined {
-  const [, who, ms] = /^(.*) (\d+)ms$/.exec(text ?? '') ?? [];
-  return holder !== '' && who === holder ? Number(ms) : undefined;
+export function parseStopsAfter(text = '', holder: string): number | undefined {
+  if (holder === '' || !text.startsWith(holder)) return undefined;
+  const [, ms] = /^ (\d+)ms$/.exec(text.slice(holder.length)) ?? [];
+  return ms === undefined ? undefined : Number(ms);
 }

@@ -1,28 +1,24 @@
 /** One look at one singleton: observe → decide → execute. */
-import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
+import { LEASE, POD, SERVICE } from '../adapters/kubernetes/resources.ts';
 import { ApiError, TransportError } from '../adapters/ports.ts';
 import type { Clock, Logger } from '../adapters/ports.ts';
-import { LABEL } from '../api/names.ts';
 import type { Pod } from '../api/objects.ts';
 import { isBudgetTaken } from '../core/budget.ts';
 import { decide } from '../core/decide.ts';
-import { podOf } from '../core/lease.ts';
-import { selectorText } from '../core/label-selector.ts';
 import { objectNames, templateRevision } from '../core/objects.ts';
 import { violationsIn, violationsOf } from '../core/invariants.ts';
 import type { Violation } from '../core/invariants.ts';
-import { describeAction, describePlan, isGrant, restsOnLease, restsOnWitnesses, sameGrant } from '../core/plan.ts';
+import { describeAction, describePlan, sameGrant } from '../core/plan.ts';
 import type { Action, Plan } from '../core/plan.ts';
 import type { Instant, Snapshot } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Key } from './caches.ts';
 import { execute, readLive } from './execute.ts';
 import type { Executor, Outcome } from './execute.ts';
+import { LiveReads } from './live-reads.ts';
 import { Recollections, afterAction, afterLooking } from './memory.ts';
-import { activesNode } from '../core/node-loss.ts';
 import { observe } from './observe.ts';
 import type { NodeTroubles } from './observe.ts';
-import { readNode } from './read-node.ts';
 import type { NodeRights } from './read-node.ts';
 import type { Backoff } from './queue.ts';
 
@@ -57,14 +53,11 @@ export interface Look {
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #recollections = new Recollections();
-  /**
-   * Singletons of which everything was read live since this replica leads, and no answer was lost since: what the caches
-   * say of them is what this replica made of them. (Watches of pods and Leases tell of one move at different times.)
-   */
-  readonly #sure = new Set<Key>();
+  readonly #live: LiveReads;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#live = new LiveReads(options);
   }
 
   /** Rejects only when a read failed; what was written until then stands, and the next look goes on from there. */
@@ -73,7 +66,7 @@ export class Reconciler {
     const first = this.#look(key);
     if (first === undefined) return { kind: 'gone' };
     // A move is decided twice: the caches may be old, so everything it rests on is read live before it.
-    const last = await this.#lookLive(key, first);
+    const last = await this.#live.under(key, first, () => this.#look(key));
     if (last === undefined) return { kind: 'gone' };
     return sameGrant(first.plan, last.plan) ? this.#carryOut(key, last) : { kind: 'again' };
   }
@@ -85,11 +78,11 @@ export class Reconciler {
 
   /** This replica has just got the lead: others wrote until now. */
   leads(): void {
-    this.#sure.clear();
+    this.#live.distrustAll();
   }
 
   forget(key: Key): void {
-    this.#sure.delete(key);
+    this.#live.distrust(key);
     this.#recollections.forget(key);
   }
 
@@ -162,7 +155,7 @@ export class Reconciler {
     const message = error instanceof Error ? error.message : String(error);
     this.#options.onError?.(reasonOf(error));
     // It may have landed, or may yet.
-    if (error instanceof TransportError) this.#sure.delete(key);
+    if (error instanceof TransportError) this.#live.distrust(key);
     const { spec } = snapshot.singleton;
     if (spec !== undefined && isVerdictOnTemplate(action, error)) {
       this.#recollections.remember(key, { template: { revision: templateRevision(spec), refusal: message } });
@@ -178,78 +171,6 @@ export class Reconciler {
       logger.warn('a request failed and will be tried again', { singleton: key, action: failure.action, message });
     this.#recollections.remember(key, { failure });
     return { kind: 'backOff', ...backoffFor(error) };
-  }
-
-  /** Reads and decides until all that the decision rests on has been read. What is read may name more. */
-  async #lookLive(key: Key, first: Look): Promise<Look | undefined> {
-    const { api, caches, nodes: { rights } = { rights: { leases: false, nodes: false } } } = this.#options;
-    const { namespace, name } = first.snapshot.singleton;
-    const names = objectNames(name);
-    const read = {
-      // It may have been paused, or scaled, and the watch may not have told yet.
-      singleton: () => readLive(api, SINGLETON_SERVICE, caches.singletons, { namespace, name }),
-      lease: () => readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
-      service: () => readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
-      pod: (pod: string) => readLive(api, POD, caches.pods, { namespace, name: pod }),
-      node: (node: string) => readNode(node, { api, caches, rights }),
-    };
-    const done = new Set<string>();
-    let hasReadAll = false;
-    let look: Look | undefined = first;
-    while (look !== undefined) {
-      const { objects, pods, everything } = restsOn(look);
-      const nodes = this.#options.nodes === undefined ? [] : nodesRestedOn(look);
-      if (!hasReadAll && objects.length > 0 && (everything || !this.#sure.has(key))) {
-        hasReadAll = true;
-        for (const what of await this.#readAll(key, look)) done.add(what);
-        look = this.#look(key);
-        continue;
-      }
-      const named = [...pods.map((pod) => `pod ${pod}`), ...nodes.map((node) => `node ${node}`)];
-      const missing = [...objects, ...named].filter((what) => !done.has(what));
-      if (missing.length === 0) return look;
-      await Promise.all([
-        ...objects.filter((object) => !done.has(object)).map((object) => read[object]()),
-        ...pods.filter((pod) => !done.has(`pod ${pod}`)).map((pod) => read.pod(pod)),
-        ...nodes.filter((node) => !done.has(`node ${node}`)).map((node) => read.node(node)),
-      ]);
-      for (const what of missing) done.add(what);
-      look = this.#look(key);
-    }
-    return undefined;
-  }
-
-  /** All there is of the singleton, with pods that no cache knows yet. Returns what was read, as `#lookLive` names it. */
-  async #readAll(key: Key, { snapshot, plan }: Look): Promise<string[]> {
-    const { api, caches } = this.#options;
-    const { namespace, name } = snapshot.singleton;
-    const names = objectNames(name);
-    const mark = caches.pods.mark();
-    const selectors = [`${LABEL.name}=${name}`, ...this.#adoptedSelectors(key, snapshot)];
-    const [pages] = await Promise.all([
-      Promise.all(selectors.map((labelSelector) => api.list<Pod>(POD, { namespace, labelSelector }))),
-      readLive(api, SINGLETON_SERVICE, caches.singletons, { namespace, name }),
-      readLive(api, LEASE, caches.leases, { namespace, name: names.lease }),
-      readLive(api, SERVICE, caches.services, { namespace, name: names.service }),
-    ]);
-    const items = pages.flatMap((page) => page.items);
-    for (const pod of items) caches.pods.acceptRead(pod, mark);
-    const listed = new Set(items.map(({ metadata }) => metadata.name));
-    const known = [...snapshot.members, ...snapshot.strangers].map(({ pod }) => pod);
-    const others = [...new Set([...known, plan.actions.find(isGrant)?.from])].filter(
-      (pod) => pod !== undefined && !listed.has(pod),
-    ) as string[];
-    await Promise.all(others.map((pod) => readLive(api, POD, caches.pods, { namespace, name: pod })));
-    this.#sure.add(key);
-    return ['singleton', 'lease', 'service', ...[...listed, ...others].map((pod) => `pod ${pod}`)];
-  }
-
-  /** Of pods that may not carry the name yet: by the spec in force, and by one that is not (yet). */
-  #adoptedSelectors(key: Key, { singleton }: Snapshot): string[] {
-    const inForce = singleton.spec?.selector;
-    const written = this.#options.caches.pods.adoptionOf(key)?.text;
-    const texts = [inForce === undefined ? undefined : selectorText(inForce), written];
-    return [...new Set(texts)].filter((text) => text !== undefined);
   }
 
   /** A member whose name label was taken away is invisible to the watch; read, it is seen again, and mended. */
@@ -276,47 +197,6 @@ export class Reconciler {
     ]);
     return live.includes(undefined);
   }
-}
-
-interface Rests {
-  readonly objects: readonly ('singleton' | 'lease' | 'service')[];
-  readonly pods: readonly string[];
-  /** On members, too, that nobody has told of yet. */
-  readonly everything: boolean;
-}
-
-/** What must not be old for the plan to be right; nothing, when each of its actions has a precondition that says it all. */
-function restsOn({ snapshot, plan: { actions } }: Look): Rests {
-  const { lease, members, singleton } = snapshot;
-  if (actions.some(restsOnWitnesses)) {
-    const pods = new Set([...members.map(({ pod }) => pod), singleton.status?.active?.pod]);
-    return { objects: ['singleton', 'lease', 'service'], pods: known(pods), everything: true };
-  }
-  if (!actions.some(restsOnLease)) return { objects: [], pods: [], everything: false };
-  const grant = actions.find(isGrant);
-  const pods = grant === undefined ? [lease?.move?.from, readableName(lease?.holder)] : [grant.from, grant.to.pod];
-  return { objects: ['singleton', 'lease'], pods: known(new Set(pods)), everything: false };
-}
-
-/**
- * Nodes in trouble, when somebody is given up or chosen: the watch of their beats may be silent, not they. And with policy
- * Wait the node of the active: Kubernetes says of the pods of a lost node that they are not Ready, and the watch of pods
- * may tell that before the watch of nodes tells why.
- */
-function nodesRestedOn({ snapshot, plan: { actions } }: Look): string[] {
-  const { nodeLoss, singleton } = snapshot;
-  const gives = actions.some(({ kind }) => kind === 'grantLease' || kind === 'createPod' || kind === 'deletePod');
-  if (!gives) return [];
-  const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);
-  return known(new Set([...Object.keys(nodeLoss.nodes), waits ? activesNode(snapshot) : undefined]));
-}
-
-const known = (pods: ReadonlySet<string | undefined>): string[] => [...pods].filter((pod) => pod !== undefined);
-
-/** Undefined for a holder that can't be a pod's name: the server would refuse to look for it. */
-function readableName(holder = ''): string | undefined {
-  const pod = podOf(holder);
-  return /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(pod) ? pod : undefined;
 }
 
 const instantOf = (clock: Clock): Instant => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() });

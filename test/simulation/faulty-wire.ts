@@ -87,25 +87,19 @@ interface Open {
 }
 
 export class FaultyWire implements Wire {
-  readonly #process: SimulatedProcess;
-  readonly #network: Network;
-  readonly #chance: Chance;
-  readonly #watcher: WireWatcher;
+  readonly #parts: Parts;
   readonly #streams = new Set<Open>();
   /** What was ever watched. */
   readonly #watched = new Set<string>();
 
   constructor(process: SimulatedProcess, network: Network, chance: Chance, watcher: WireWatcher) {
-    this.#process = process;
-    this.#network = network;
-    this.#chance = chance;
-    this.#watcher = watcher;
+    this.#parts = { process, network, chance, watcher };
   }
 
   /** The API server went away, or this process was cut off: streams break, or nobody notices for long. */
   disturb(): void {
     for (const stream of this.#streams) {
-      if (this.#chance.happens(0.5)) stream.fail('cut', 'the connection was closed');
+      if (this.#parts.chance.happens(0.5)) stream.fail('cut', 'the connection was closed');
       else stream.fallSilent();
     }
   }
@@ -142,10 +136,6 @@ export class FaultyWire implements Wire {
     this.#streams.add(stream);
     this.#watched.add(stream.watched);
     return stream.promise.finally(() => this.#streams.delete(stream));
-  }
-
-  get #parts(): Parts {
-    return { process: this.#process, network: this.#network, chance: this.#chance, watcher: this.#watcher };
   }
 }
 

@@ -25,6 +25,7 @@ const MOVE = 'core/move.ts';
 const LEASE = 'core/lease.ts';
 const EXECUTE = 'operator/execute.ts';
 const RECONCILE = 'operator/reconcile.ts';
+const LIVE_READS = 'operator/live-reads.ts';
 const OPERATOR = 'operator/operator.ts';
 const ELECTION = 'operator/election.ts';
 const LEADERSHIP = 'core/leadership.ts';
@@ -200,20 +201,20 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'grant-without-live-read',
     what: 'a grant rests on caches that may be old',
     file: RECONCILE,
-    find: 'const last = await this.#lookLive(key, first);',
+    find: 'const last = await this.#live.under(key, first, () => this.#look(key));',
     replace: 'const last = this.#look(key);',
   },
   {
     name: 'finish-without-live-read',
     what: 'only a grant is decided twice: a move is finished by a Lease that may be old',
-    file: RECONCILE,
+    file: LIVE_READS,
     find: 'if (!actions.some(restsOnLease)) return',
     replace: 'if (!actions.some(isGrant)) return',
   },
   {
     name: 'restore-without-live-read',
     what: 'a lost Lease is rebuilt by what the caches tell of the active',
-    file: RECONCILE,
+    file: LIVE_READS,
     find: 'if (actions.some(restsOnWitnesses)) {',
     replace: 'if (false as boolean) {',
   },
@@ -383,14 +384,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'believe-a-silent-watch',
     what: 'what is said of a node is not read live before it counts as lost',
-    file: RECONCILE,
-    find: 'const nodes = this.#options.nodes === undefined ? [] : nodesRestedOn(look);',
-    replace: 'const nodes = nodesRestedOn(look).slice(0, 0);',
+    file: LIVE_READS,
+    find: 'const nodes = this.#options.nodes === undefined ? [] : nodesRestedOn(last);',
+    replace: 'const nodes = nodesRestedOn(last).slice(0, 0);',
   },
   {
     name: 'unready-on-a-lost-node-is-a-hang',
     what: 'policy Wait is forgotten when the pod is told to be not Ready before its node is told to be lost',
-    file: RECONCILE,
+    file: LIVE_READS,
     find: "const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);",
     replace: 'const waits = false as boolean;',
   },
