@@ -157,12 +157,15 @@ describe('the spec in force', () => {
       singletons.apply(
         'MODIFIED',
         aSingleton(
-          { update: { minReadySeconds: 9 } },
+          { disruptionBudget: false },
           { resourceVersion: '2', annotations: { 'singleton-operator.io/switchover': 'any' } },
         ),
       ),
     );
-    expect(singleton.notActedUpon).toEqual(['spec.update', 'metadata.annotations[singleton-operator.io/switchover]']);
+    expect(singleton.notActedUpon).toEqual([
+      'spec.disruptionBudget',
+      'metadata.annotations[singleton-operator.io/switchover]',
+    ]);
   });
 });
 

@@ -133,12 +133,19 @@ export class World {
 
   makeReady(member: Member): void {
     this.change(member, {
-      node: member.node ?? `node-${slotOf(member, this.snapshot.singleton)}`,
+      node: member.node ?? this.#openNode(member),
       phase: 'Running',
       ready: true,
       readySinceWallMs: this.now.wallMs,
       crash: undefined,
+      unschedulable: false,
+      waiting: undefined,
     });
+  }
+
+  #openNode(member: Member): string {
+    const node = `node-${slotOf(member, this.snapshot.singleton)}`;
+    return this.snapshot.nodes[node]?.draining === undefined ? node : `${node}x`;
   }
 
   remove(member: Member): void {
@@ -264,8 +271,10 @@ export class World {
     const selects = Object.values(selector).join(' ') || 'nothing';
     const routed = selectedPods(this.snapshot).map((pod) => this.#nameOf(pod));
     const conditions = (singleton.status?.conditions ?? [])
-      .filter(({ type, status }) =>
-        type === 'Ready' || type === 'SpecAccepted' ? status !== 'True' : status === 'True',
+      .filter(({ type, status, reason = '' }) =>
+        type === 'Ready' || type === 'SpecAccepted'
+          ? status !== 'True'
+          : status === 'True' || reason.startsWith('Rollout'),
       )
       .filter(({ type }) => type !== 'StandbyReady')
       .map(({ type, status, reason }) => `${type}=${status} ${reason}`);
