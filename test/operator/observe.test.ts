@@ -157,13 +157,13 @@ describe('the spec in force', () => {
       singletons.apply(
         'MODIFIED',
         aSingleton(
-          { disruptionBudget: false },
+          { switchover: { deadlineSeconds: 9 } },
           { resourceVersion: '2', annotations: { 'singleton-operator.io/switchover': 'any' } },
         ),
       ),
     );
     expect(singleton.notActedUpon).toEqual([
-      'spec.disruptionBudget',
+      'spec.switchover',
       'metadata.annotations[singleton-operator.io/switchover]',
     ]);
   });
