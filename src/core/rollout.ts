@@ -14,6 +14,7 @@ import type { Spec } from '../api/spec.ts';
 import { isAvoided } from './avoidance.ts';
 import { candidates, eligibility, fitness } from './candidates.ts';
 import { isHolder } from './lease.ts';
+import { isOnSuspectNode } from './node-loss.ts';
 import { failedRevision, fillingMembers, isOutdated, isSoaked, provenAtMs, soakedAtMs } from './revision.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
@@ -72,7 +73,7 @@ function stopped({ snapshot, spec, now }: Rollout): RolloutStep | undefined {
 function soakOfActive({ snapshot, spec, now, active }: Rollout): RolloutStep | undefined {
   if (active === undefined || isOutdated(active, spec) || !fitness(active, snapshot).eligible) return undefined;
   const untilMs = provenAtMs(active, snapshot, spec, now);
-  if (untilMs !== undefined && untilMs <= now.monotonicMs) return undefined;
+  if (untilMs !== undefined && untilMs <= now.monotonicMs && !isOnSuspectNode(active, snapshot)) return undefined;
   return { kind: 'soak', member: active, as: 'active', untilMs };
 }
 
@@ -83,7 +84,8 @@ function pairs(rollout: Rollout): RolloutStep | undefined {
     const slot = slotOf(successor, snapshot.singleton);
     const old = filling.find((member) => isOutdated(member, spec) && slotOf(member, snapshot.singleton) === slot);
     if (old === undefined) continue;
-    const isReady = successor === active || isSoaked(successor, snapshot, spec, now);
+    // The active has proven itself (above), or is unfit: then the old one is who could take over.
+    const isReady = isSoaked(successor, snapshot, spec, now) && fitness(successor, snapshot).eligible;
     if (old === active) {
       if (!isReady) return soakOf(successor, rollout);
     } else if (isReady || (hasNoRoom(successor, rollout) && isDispensable(old, rollout))) {

@@ -249,6 +249,35 @@ describe('the active comes last', () => {
   });
 });
 
+describe('a new active that is in trouble for another reason than its version', () => {
+  /** Slot 0 has the new active, and the old one beside it. */
+  const moved = everyOneOld(aSteadyState({ members: 1 }), [0]).where(0, (pod) => pod.standby());
+  const inTrouble = (change: (pod: PodBuilder) => PodBuilder): SnapshotBuilder => {
+    const both = moved.with(change(second(0).active(2)));
+    const holder = both.build().members[1];
+    return both.lease({ holder: `${podOf(holder)}_${holder?.uid}`, term: 2, move: undefined }).serviceSelecting(2);
+  };
+  const kept = (builder: SnapshotBuilder): boolean =>
+    !planOf(seenFor(60_000, builder)).some((action) => action.startsWith('deletePod db-0-a'));
+
+  it('keeps the old one, which could take over, while it is unready and given time to recover', () => {
+    const graced = inTrouble((pod) => pod.notReady());
+    const spec = graced.build().singleton.spec ?? SPEC;
+    expect(kept(graced.changingSpec({ failover: { ...spec.failover, unreadyGraceMs: 600_000 } }))).toBe(true);
+  });
+
+  it('and while its node is silent, whatever it is told to be', () => {
+    const node = second(0).build().node ?? '';
+    const trouble = { silentSinceMs: NOW.monotonicMs - 5_000, gone: false, outOfService: false };
+    const silent = inTrouble((pod) => pod);
+    expect(kept(silent)).toBe(false);
+    const nodeLoss = { ...silent.build().nodeLoss, nodes: { [node]: trouble } };
+    expect(
+      kept(silent.where(0, (pod) => (pod.build().pod === 'db-0-a' ? pod.onNode('node-9') : pod)).but({ nodeLoss })),
+    ).toBe(true);
+  });
+});
+
 describe('a version that fails as the active', () => {
   const granted = (ms: number) => ({ grantedWallMs: WALL_MS - ms });
   /** Slot 0 is the new active, slot 1 of an older template. */

@@ -364,7 +364,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'delete-before-the-successor-stands',
     what: 'a rollout deletes a standby as soon as there is another one beside it',
     file: ROLLOUT,
-    find: 'const isReady = successor === active || isSoaked(successor, snapshot, spec, now);',
+    find: 'const isReady = isSoaked(successor, snapshot, spec, now) && fitness(successor, snapshot).eligible;',
     replace: 'const isReady = true as boolean;',
   },
   {
