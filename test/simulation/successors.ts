@@ -3,7 +3,7 @@
  * be the active, or have been Ready for a while. What was decided before the last change of the spec is not judged.
  */
 import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { holderIdentity, leaseName } from '../../src/api/names.ts';
+import { LABEL, holderIdentity, leaseName } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { slotInName } from '../../src/core/slots.ts';
@@ -87,7 +87,9 @@ export class Successors {
     const alive = cluster.list<Pod>(POD).filter((other) => {
       const slot = slotInName(SINGLETON, other.metadata.name);
       const isRunning = other.status?.phase === 'Running' || other.metadata.uid === pod.metadata.uid;
-      return slot !== undefined && slot < replicas && isRunning && !isGoing(other);
+      // One whose name somebody took away while no operator looked is seen by nobody any more.
+      const isSeen = other.metadata.labels?.[LABEL.name] === SINGLETON;
+      return slot !== undefined && slot < replicas && isSeen && isRunning && !isGoing(other);
     });
     if (alive.length > replicas + 1) {
       const names = alive.map(({ metadata }) => metadata.name).join(', ');
