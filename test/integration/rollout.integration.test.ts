@@ -1,6 +1,6 @@
 /** A changed template on a real API server: members are replaced one after another, and a version that is bad is not rolled out. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Lease, Pod } from '../../src/api/objects.ts';
+import type { Pod } from '../../src/api/objects.ts';
 import { leaseName } from '../../src/api/names.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import { aSpec, aTemplate, conditionOf, isReady, nameOf, useWorld } from './world.ts';
@@ -58,7 +58,7 @@ const grants = (history: readonly Change[], name: string): string[] =>
     ...new Map(
       history.flatMap(({ kind, object }) => {
         if (kind !== 'lease' || object.metadata.name !== leaseName(name)) return [];
-        const { spec, metadata } = object as Lease;
+        const { spec, metadata } = object;
         const move = Object.values(metadata.annotations ?? {}).find((text) => text.includes('"reason"')) ?? '{}';
         return [[spec?.leaseTransitions, (JSON.parse(move) as { reason?: string }).reason ?? 'none'] as const];
       }),

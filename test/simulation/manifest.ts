@@ -47,5 +47,5 @@ export function someImage(chance: Chance): string {
 }
 
 /** Of a pod's or a template's spec. */
-export const imageOf = (spec: object | undefined): string =>
+export const imageOf = (spec: unknown): string =>
   (spec as { containers?: { image?: string }[] } | undefined)?.containers?.[0]?.image ?? '';
