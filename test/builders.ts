@@ -116,6 +116,8 @@ export class PodBuilder {
       terminating: false,
       evicting: false,
       crash: undefined,
+      unschedulable: false,
+      waiting: undefined,
       podReason: undefined,
       noFailover: false,
       ...this.#fields,

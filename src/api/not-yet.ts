@@ -57,11 +57,6 @@ export const NOT_YET: readonly NotYet[] = [
     isSet: ({ fencing }) => JSON.stringify(fencing) !== JSON.stringify(DEFAULTS.Routing.fencing),
   },
   {
-    path: 'spec.update',
-    sentence: 'a changed template is not rolled out: it holds for pods that are created afterwards.',
-    isSet: differs(({ update }) => update),
-  },
-  {
     path: 'spec.switchover',
     sentence: 'ignored: there are no planned moves.',
     isSet: differs(({ switchover }) => switchover),

@@ -200,13 +200,19 @@ const update = z
   .object({
     minReadySeconds: secondsOr(
       { min: 0, max: 3_600, byDefault: 5 },
-      'How long an updated standby must have been Ready before the next step.',
+      'How long an updated member must have been Ready before the next step: as a standby before it replaces an older ' +
+        'one, and as the active before the old active goes.',
     ),
     switchover: oneOfOr(
       ['Automatic', 'Manual'],
       'Automatic',
       'The last step of a rollout moves the active to an updated standby. Automatic: the operator does it. Manual: it ' +
         'waits for a requested switchover.',
+    ),
+    progressDeadlineSeconds: secondsOr(
+      { min: 1, max: 86_400, byDefault: 600 },
+      'How long a rollout waits for a new member to be Ready before the condition Progressing says that it is stalled. ' +
+        'It goes on when the member is Ready after all.',
     ),
   })
   .prefault({})

@@ -57,7 +57,11 @@ export interface Spec {
     readonly stopGraceMs: number;
     readonly onApiLoss: StructuredSpec['fencing']['onApiLoss'];
   };
-  readonly update: { readonly minReadyMs: number; readonly switchover: StructuredSpec['update']['switchover'] };
+  readonly update: {
+    readonly minReadyMs: number;
+    readonly switchover: StructuredSpec['update']['switchover'];
+    readonly progressDeadlineMs: number;
+  };
   readonly switchover: { readonly deadlineMs: number };
   readonly disruptionBudget: boolean;
 }
@@ -190,7 +194,11 @@ const resolved = (spec: StructuredSpec): Spec => ({
     stopGraceMs: spec.fencing.stopGraceSeconds * SECOND_MS,
     onApiLoss: spec.fencing.onApiLoss,
   },
-  update: { minReadyMs: spec.update.minReadySeconds * SECOND_MS, switchover: spec.update.switchover },
+  update: {
+    minReadyMs: spec.update.minReadySeconds * SECOND_MS,
+    switchover: spec.update.switchover,
+    progressDeadlineMs: spec.update.progressDeadlineSeconds * SECOND_MS,
+  },
   switchover: { deadlineMs: spec.switchover.deadlineSeconds * SECOND_MS },
   disruptionBudget: spec.disruptionBudget,
 });

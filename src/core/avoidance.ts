@@ -2,7 +2,9 @@
 import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import { quarantineOverAtWallMs } from './failures.ts';
+import { isHolder } from './lease.ts';
 import { isOnSuspectNode } from './node-loss.ts';
+import { failedRevision, isOutdated } from './revision.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
 export interface AvoidanceQuestion {
@@ -12,7 +14,7 @@ export interface AvoidanceQuestion {
 }
 
 export interface Avoidance {
-  readonly name: 'NodeSuspect' | 'Quarantined' | 'NodeDraining';
+  readonly name: 'NodeSuspect' | 'RevisionFailed' | 'Quarantined' | 'NodeDraining' | 'Outdated';
   /** A sentence for people. */
   readonly message: string;
   /** Wall-clock ms; absent: only an event can end it. */
@@ -44,8 +46,27 @@ const nodeDraining: Check = (member, { snapshot }) =>
       }
     : undefined;
 
+/** A rollout's new version failed as the active: back to an older member, as long as one stands. */
+const revisionFailed: Check = (member, { snapshot, spec, now }) => {
+  const revision = failedRevision(snapshot, spec, now);
+  return revision !== undefined && member.revision === revision
+    ? { name: 'RevisionFailed', message: `its template (revision ${revision}) failed as the active` }
+    : undefined;
+};
+
+/** Once the active is of the present template, whoever is not would only have to hand over again. */
+const outdated: Check = (member, { snapshot, spec, now }) => {
+  if (spec.template === undefined || !isOutdated(member, spec)) return undefined;
+  const { lease, members } = snapshot;
+  const active = members.find((other) => lease !== undefined && isHolder(lease, other));
+  const isLeftBehind = active !== undefined && !isOutdated(active, spec);
+  return isLeftBehind && failedRevision(snapshot, spec, now) === undefined
+    ? { name: 'Outdated', message: 'it is of an older template than the active and will be replaced' }
+    : undefined;
+};
+
 /** The worst first: who is avoided for a later one is preferred to who is avoided for an earlier one. */
-const CHECKS: readonly Check[] = [nodeSuspect, quarantined, nodeDraining];
+const CHECKS: readonly Check[] = [nodeSuspect, revisionFailed, quarantined, nodeDraining, outdated];
 
 /** The first check that holds against the member; undefined: nothing does. */
 export function avoidance(member: Member, question: AvoidanceQuestion): Avoidance | undefined {

@@ -10,6 +10,7 @@ import { standing } from './candidates.ts';
 import { routingTerm } from './lease.ts';
 import { isLost } from './node-loss.ts';
 import { notTaken, templateRevision } from './objects.ts';
+import { rolloutVerdict } from './progress.ts';
 import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourLease } from './situation.ts';
 import type { Situation } from './situation.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -138,6 +139,8 @@ function progressVerdict({ snapshot, need, holds, now }: Situation): Verdict {
   if (failure !== undefined && failure.kind !== 'emitEvent')
     return ['True', 'Retrying', `${failure.action} failed and is tried again: ${failure.message}`];
   if (need !== undefined) return ['True', holds.length > 0 ? 'MoveWaits' : 'Moving', need.message];
+  const rollout = rolloutVerdict(snapshot, now);
+  if (rollout !== undefined) return rollout;
   const { spec } = snapshot.singleton;
   const alive = aliveMembers(snapshot, now);
   if (spec !== undefined && !spec.paused && !isAdopting(spec) && alive.length !== spec.replicas) {

@@ -1,12 +1,16 @@
 /** Which pods to create, delete or mend, so that every slot has one living member. */
 import { EVENT, LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
+import { doubles, doublesRecheckAtMs, drainSurge } from './doubles.ts';
 import { shortHash } from './hash.ts';
 import { podOf } from './lease.ts';
 import { avoidingNodes } from './avoid-nodes.ts';
 import { isLost } from './node-loss.ts';
 import { memberLabels, memberPod, templateRevision } from './objects.ts';
 import type { Action, EventAction } from './plan.ts';
+import { isOutdated } from './revision.ts';
+import { recheckAtMs as recheckOfStep, rolloutStep } from './rollout.ts';
+import type { RolloutStep } from './rollout.ts';
 import { slotInName, slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
@@ -44,8 +48,13 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
     active === undefined || active.includes(holderIdentity(member.pod, member.uid));
   const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));
   const alive = snapshot.members.filter((member) => !member.terminating && !isFinished(member) && !lost.has(member));
-  const spare = [...new Set([...doubles(snapshot, alive, isActive), ...outsideSlots(snapshot, spec, alive)])];
-  const { creations, recheckAtMs } = planCreations(snapshot, spec, { alive, lost, now });
+  const spare = [
+    ...new Set([...doubles(snapshot, spec, { alive, isActive, now }), ...outsideSlots(snapshot, spec, alive)]),
+  ];
+  const step = rolloutStep(snapshot, spec, now);
+  const second = active === undefined ? undefined : secondMember(snapshot, spec, { step, now });
+  const { creations, recheckAtMs } = planCreations(snapshot, spec, { step, second, alive, lost, now });
+  const replaced = step?.kind === 'replace' ? [step] : [];
   const over = snapshot.members.filter(
     (member) =>
       (isFinished(member) || lost.has(member)) &&
@@ -63,14 +72,40 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
     actions: [
       ...creations,
       ...spare.filter(isDeletable).map((member) => deletion(member, 'no slot for it')),
+      ...replaced
+        .filter(({ old }) => isDeletable(old) && !spare.includes(old))
+        .map(({ old, successor }) => deletion(old, 'it is of an older template', successor?.pod)),
       ...over.filter(isDeletable).map((member) => deletion(member, endOf(member))),
       ...mends,
       // Last, so that an event that is refused keeps nothing from being done.
       ...creationEvents(snapshot, creations, lost),
     ],
-    recheckAtMs,
+    recheckAtMs: earliest(
+      recheckAtMs,
+      recheckOfStep(step, snapshot, spec, now),
+      doublesRecheckAtMs(snapshot, spec, now),
+    ),
   };
 }
+
+interface Second {
+  readonly slot: number;
+  readonly dueAtMs: number;
+}
+
+/** The slot that is to have two members for a while: for a rollout, or for a drain. */
+function secondMember(
+  snapshot: Snapshot,
+  spec: Spec,
+  { step, now }: { readonly step: RolloutStep | undefined; readonly now: Instant },
+): Second | undefined {
+  return step?.kind === 'surge' ? { slot: step.slot, dueAtMs: 0 } : drainSurge(snapshot, spec, now);
+}
+
+const earliest = (...times: (number | undefined)[]): number | undefined => {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+};
 
 /**
  * A failed pod stays until its replacement is due: so the replacement knows whose name it must not have, and people can
@@ -92,20 +127,23 @@ const endOf = (member: Member): string =>
   isFinished(member) ? (member.podReason ?? member.phase) : `node ${member.node} is lost`;
 
 interface Counted {
+  readonly step: RolloutStep | undefined;
+  readonly second: Second | undefined;
   readonly alive: readonly Member[];
   readonly lost: ReadonlySet<Member>;
   readonly now: Instant;
 }
 
-function planCreations(snapshot: Snapshot, spec: Spec, { alive, lost, now }: Counted) {
+function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lost, now }: Counted) {
   const creations: Action[] = [];
   let recheckAtMs: number | undefined;
   const revision = templateRevision(spec);
   const verdict = snapshot.memory.template?.revision === revision ? snapshot.memory.template : undefined;
   if (verdict?.refusal !== undefined) return { creations, recheckAtMs };
   for (let slot = 0; slot < spec.replicas; slot++) {
-    if (alive.some((member) => slotOf(member, snapshot.singleton) === slot)) continue;
-    const dueAtMs = replacementDueAtMs(snapshot, slot);
+    const isFilled = alive.some((member) => slotOf(member, snapshot.singleton) === slot);
+    if (isFilled && second?.slot !== slot) continue;
+    const dueAtMs = Math.max(replacementDueAtMs(snapshot, slot), isFilled ? (second?.dueAtMs ?? 0) : 0);
     if (dueAtMs > now.monotonicMs) {
       recheckAtMs = Math.min(dueAtMs, recheckAtMs ?? Infinity);
       continue;
@@ -114,7 +152,9 @@ function planCreations(snapshot: Snapshot, spec: Spec, { alive, lost, now }: Cou
     const body = avoidingNodes(memberPod(snapshot.singleton, spec, slot, pod), nodesOf(lost));
     creations.push({ kind: 'createPod', pod, slot, body });
   }
-  const known = verdict !== undefined || snapshot.members.some((member) => member.revision === revision);
+  // A quota is asked after the server has looked at the pod itself.
+  const isRoomless = step?.kind === 'replace' && step.successor === undefined;
+  const known = verdict !== undefined || isRoomless || snapshot.members.some((member) => member.revision === revision);
   if (creations.length === 0 && recheckAtMs === undefined && !known) {
     // No pod of this template exists and none is due: ask the server about it now, not at the next failure.
     const body = memberPod(snapshot.singleton, spec, 0, `${snapshot.singleton.name}-0-check`);
@@ -155,12 +195,18 @@ function creationEvents(snapshot: Snapshot, creations: readonly Action[], lost: 
 
 function replacement(snapshot: Snapshot, pod: string, slot: number, lost: ReadonlySet<Member>): string {
   const old = snapshot.members.filter((member) => slotOf(member, snapshot.singleton) === slot);
-  const state = (member: Member): string => (isFinished(member) || lost.has(member) ? endOf(member) : 'being deleted');
   const those = old
-    .map((member) => `${member.pod} (${state(member)})`)
+    .map((member) => `${member.pod} (${whyReplaced(member, snapshot, lost)})`)
     .sort()
     .join(', ');
   return `${pod} replaces ${those === '' ? `${predecessorsOf(snapshot, slot).join(', ')} (gone)` : those}`;
+}
+
+function whyReplaced(member: Member, snapshot: Snapshot, lost: ReadonlySet<Member>): string {
+  if (isFinished(member) || lost.has(member)) return endOf(member);
+  if (member.terminating) return 'being deleted';
+  const { spec } = snapshot.singleton;
+  return spec !== undefined && isOutdated(member, spec) ? 'of an older template' : 'to leave its node';
 }
 
 /**
@@ -181,30 +227,15 @@ function predecessorsOf({ members, singleton, lease }: Snapshot, slot: number): 
   return [...new Set([...seen, ...told, ...held])].sort();
 }
 
-/** Living members beyond the first of their slot: the active stays, else a Ready one, else the oldest. */
-function doubles(snapshot: Snapshot, alive: readonly Member[], isActive: (member: Member) => boolean): Member[] {
-  const best = new Map<number, Member>();
-  const rank = (member: Member): number => (isActive(member) ? 0 : member.ready ? 1 : 2);
-  const ordered = [...alive].sort(
-    (a, b) => rank(a) - rank(b) || a.createdWallMs - b.createdWallMs || (a.uid < b.uid ? -1 : 1),
-  );
-  return ordered.filter((member) => {
-    const slot = slotOf(member, snapshot.singleton);
-    if (slot === undefined) return false;
-    if (best.has(slot)) return true;
-    best.set(slot, member);
-    return false;
-  });
-}
-
 const outsideSlots = ({ singleton }: Snapshot, spec: Spec, alive: readonly Member[]): Member[] =>
   alive.filter((member) => (slotOf(member, singleton) ?? 0) >= spec.replicas);
 
-const deletion = (member: Member, why: string): Action => ({
+const deletion = (member: Member, why: string, successor?: string): Action => ({
   kind: 'deletePod',
   pod: member.pod,
   expect: { uid: member.uid, resourceVersion: member.resourceVersion },
   why,
+  ...(successor !== undefined && { successor }),
 });
 
 /** Puts back the labels that a member was created with. Role and term of the active are the move's. */

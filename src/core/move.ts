@@ -12,6 +12,7 @@ import { nodeLossOf } from './node-loss.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import { plannedMove } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
+import { failedRevision } from './revision.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, MoveRecord, Snapshot, Stranger } from './snapshot.ts';
 
@@ -30,7 +31,8 @@ export interface Need {
     | 'NodeLost'
     | 'ScaledDown'
     | 'NodeDraining'
-    | 'ActiveNotSelected';
+    | 'ActiveNotSelected'
+    | 'Rollout';
   readonly message: string;
   /** When this operator first saw it. */
   readonly since: Instant;
@@ -178,6 +180,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       fencedWallMs: undefined,
       grantedWallMs: now.wallMs,
       routingTerm: undefined,
+      failedRevision: failedRevision(snapshot, spec, now),
       failures: failuresWith(snapshot, spec, lease, need),
     },
   };

@@ -140,7 +140,7 @@ export function headlessService(singleton: SingletonView, spec: Spec) {
   };
 }
 
-interface ServicePatch {
+export interface ServicePatch {
   spec?: Record<string, unknown>;
   metadata?: { annotations: Texts; labels: Texts };
 }

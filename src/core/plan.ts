@@ -47,7 +47,14 @@ export type Action =
   | { readonly kind: 'deleteBudget'; readonly budget: string; readonly expect: Expect }
   | { readonly kind: 'checkTemplate'; readonly revision: string; readonly body: object }
   | { readonly kind: 'createPod'; readonly pod: string; readonly slot: number; readonly body: object }
-  | { readonly kind: 'deletePod'; readonly pod: string; readonly expect: Expect; readonly why: string }
+  | {
+      readonly kind: 'deletePod';
+      readonly pod: string;
+      readonly expect: Expect;
+      readonly why: string;
+      /** The pod that stands in for it: to be read live before, since the deletion rests on it being there. */
+      readonly successor?: string | undefined;
+    }
   | { readonly kind: 'mendLabels'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
   | { readonly kind: 'emitEvent'; readonly event: EventAction }
   | { readonly kind: 'writeStatus'; readonly resourceVersion: string; readonly status: Status };

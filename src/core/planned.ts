@@ -6,6 +6,7 @@ import type { Spec } from '../api/spec.ts';
 import { isAvoided, isOnDrainingNode } from './avoidance.ts';
 import { candidates } from './candidates.ts';
 import type { Need } from './move.ts';
+import { rolloutStep } from './rollout.ts';
 import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
 
 export interface PlannedQuestion {
@@ -39,7 +40,16 @@ const nodeDraining: Check = (question) => {
   };
 };
 
-const CHECKS: readonly Check[] = [nodeDraining];
+/** The standbys are updated: the last step of a rollout that a client could notice. */
+const rollout: Check = ({ snapshot, spec, holder, now }) => {
+  if (spec.paused) return undefined;
+  const step = rolloutStep(snapshot, spec, now);
+  if (step?.kind !== 'move') return undefined;
+  const message = `the template has changed, and pod ${holder.pod} is of an older one`;
+  return { reason: 'Rollout', message, targets: step.targets };
+};
+
+const CHECKS: readonly Check[] = [nodeDraining, rollout];
 
 export function plannedMove(question: PlannedQuestion): Wish | undefined {
   for (const check of CHECKS) {

@@ -1,5 +1,6 @@
 /** What the Services need: a plan for everything about them that does not move traffic. */
 import type { Spec } from '../api/spec.ts';
+import { isHolder } from './lease.ts';
 import {
   headlessService,
   headlessServiceDrift,
@@ -9,7 +10,9 @@ import {
   templateRevision,
   wasInVain,
 } from './objects.ts';
+import type { ServicePatch } from './objects.ts';
 import type { Action } from './plan.ts';
+import { isOutdated } from './revision.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /**
@@ -34,7 +37,8 @@ export function planServices(snapshot: Snapshot, spec: Spec, members: readonly A
   if (service === undefined) {
     actions.push({ kind: 'createService', service: names.service, body: routingService(singleton, spec, 0) });
   } else if (service.ours) {
-    mend(names.service, service, routingServiceDrift(singleton, spec, service));
+    const drift = routingServiceDrift(singleton, spec, service);
+    mend(names.service, service, isActiveOutdated(snapshot, spec) ? withoutPorts(drift) : drift);
   }
   if (headless === undefined) {
     actions.push({ kind: 'createService', service: names.headless, body: headlessService(singleton, spec) });
@@ -56,4 +60,16 @@ function isTemplateTaken(snapshot: Snapshot, spec: Spec, members: readonly Actio
   const isBeingAsked = members.some(({ kind }) => kind === 'checkTemplate' || kind === 'createPod');
   // Neither taken nor refused for long, as when a quota is in the way: then the Services need not wait.
   return !isBeingAsked || failure !== undefined;
+}
+
+/** Its successor may listen on other ports: the Service gets them when it is the active. */
+const isActiveOutdated = ({ lease, members }: Snapshot, spec: Spec): boolean =>
+  spec.template !== undefined &&
+  members.some((member) => lease !== undefined && isHolder(lease, member) && isOutdated(member, spec));
+
+function withoutPorts(patch: ServicePatch | undefined): ServicePatch | undefined {
+  const { ports: _ports, ...fields } = patch?.spec ?? {};
+  const { spec: _spec, ...rest } = patch ?? {};
+  const kept = { ...rest, ...(Object.keys(fields).length > 0 && { spec: fields }) };
+  return Object.keys(kept).length === 0 ? undefined : kept;
 }

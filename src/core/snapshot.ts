@@ -85,6 +85,10 @@ export interface Member {
   readonly evicting: boolean;
   /** What a container ended or waits with, for people: `app: exit code 137 (OOMKilled)`. Absent while all run. */
   readonly crash: string | undefined;
+  /** The scheduler finds no node for it. */
+  readonly unschedulable: boolean;
+  /** What keeps it from starting, for people: the scheduler's words, or `app: ImagePullBackOff`. */
+  readonly waiting: string | undefined;
   /** `status.reason` of the pod: `Evicted`, `NodeLost`, … */
   readonly podReason: string | undefined;
   readonly noFailover: boolean;
@@ -131,6 +135,8 @@ export interface MoveRecord {
    * higher term around a holder that never stopped being the active. Its labels stay, so that no request fails.
    */
   readonly routingTerm: number | undefined;
+  /** The template's revision that failed as the active of a rollout; carried along until the template is another one. */
+  readonly failedRevision?: string | undefined;
   /** How members failed as the active of late, the last at the end (failures.ts). Absent while none did. */
   readonly failures?: readonly Failure[] | undefined;
 }
@@ -205,6 +211,29 @@ export interface Memory {
   readonly pause?: 'paused' | { readonly endedAtMs: number } | undefined;
   /** Members that failed, by slot: for the backoff of their replacement. */
   readonly failures: Readonly<Record<number, SlotFailures>>;
+  /** By UID: since when each member is as it is. */
+  readonly sights: Readonly<Record<string, Sight>>;
+  /** How the holder of the present term does. */
+  readonly tenure: Tenure | undefined;
+}
+
+/** Monotonic milliseconds. */
+export interface Sight {
+  readonly ready: boolean;
+  /** First sight of it being Ready without a break, or not Ready. */
+  readonly sinceMs: number;
+  /** What its kubelet says: a break that was not seen shows in it. */
+  readonly readySinceWallMs: number | undefined;
+  /** First sight of it being unschedulable. */
+  readonly unschedulableMs: number | undefined;
+}
+
+export interface Tenure {
+  readonly term: number;
+  /** Monotonic: first sight of this term. */
+  readonly sinceMs: number;
+  /** It was Ready for `update.minReadySeconds` in this term. */
+  readonly isProven: boolean;
 }
 
 export interface SlotFailures {
@@ -234,4 +263,6 @@ export const noMemory: Memory = {
   timeline: undefined,
   statusWrittenAtMs: undefined,
   failures: {},
+  sights: {},
+  tenure: undefined,
 };

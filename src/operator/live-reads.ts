@@ -144,8 +144,9 @@ function restsOn({ snapshot, plan: { actions } }: Look): Rests {
   }
   if (!actions.some(restsOnLease)) return { objects: [], pods: [], everything: false };
   const grant = actions.find(isGrant);
+  const successors = actions.map((action) => (action.kind === 'deletePod' ? action.successor : undefined));
   const pods = grant === undefined ? [lease?.move?.from, readableName(lease?.holder)] : [grant.from, grant.to.pod];
-  return { objects: ['singleton', 'lease'], pods: known(pods), everything: false };
+  return { objects: ['singleton', 'lease'], pods: known([...pods, ...successors]), everything: false };
 }
 
 /**

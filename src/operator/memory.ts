@@ -7,10 +7,11 @@ import { causeOf, wantedMove } from '../core/move.ts';
 import { isLost, isOnSuspectNode } from '../core/node-loss.ts';
 import type { Action } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
+import { provenAtMs } from '../core/revision.ts';
 import { slotOf } from '../core/slots.ts';
 import { noMemory } from '../core/snapshot.ts';
 import type { Key } from './caches.ts';
-import type { Instant, Member, Memory, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
+import type { Instant, Member, Memory, Sight, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
 
 /** A slot whose members did not fail for this long starts again with a clean record. */
 const FAILURES_FORGOTTEN_AFTER_MS = 600_000;
@@ -27,9 +28,12 @@ export interface Recollection {
 
 /** Takes in what is seen for the first time: that the holder is in trouble, how far its move came, who failed. */
 export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
+  const memory = { ...snapshot.memory, sights: sightsSeen(snapshot, now) };
+  const tenure = tenureSeen({ ...snapshot, memory }, now);
   return {
-    ...snapshot.memory,
-    trouble: troubleSeen(snapshot, now),
+    ...memory,
+    tenure,
+    trouble: troubleSeen({ ...snapshot, memory: { ...memory, tenure } }, now),
     timeline: timelineSeen(snapshot, now),
     failures: failuresSeen(snapshot, now),
     pause: pauseSeen(snapshot, now),
@@ -40,6 +44,29 @@ export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
 function pauseSeen({ singleton, memory }: Snapshot, now: Instant): Memory['pause'] {
   if (singleton.spec?.paused === true) return 'paused';
   return memory.pause === 'paused' ? { endedAtMs: now.monotonicMs } : memory.pause;
+}
+
+function sightsSeen({ members, memory }: Snapshot, now: Instant): Memory['sights'] {
+  return Object.fromEntries(members.map((member) => [member.uid, sightOf(member, memory.sights[member.uid], now)]));
+}
+
+function sightOf({ ready, readySinceWallMs, unschedulable }: Member, old: Sight | undefined, now: Instant): Sight {
+  const isSame = old?.ready === ready && old.readySinceWallMs === readySinceWallMs;
+  const unschedulableMs = unschedulable ? (old?.unschedulableMs ?? now.monotonicMs) : undefined;
+  if (isSame && old.unschedulableMs === unschedulableMs) return old;
+  return { ready, readySinceWallMs, unschedulableMs, sinceMs: isSame ? old.sinceMs : now.monotonicMs };
+}
+
+function tenureSeen(snapshot: Snapshot, now: Instant): Memory['tenure'] {
+  const { lease, members, memory, singleton } = snapshot;
+  if (lease === undefined || !lease.ours || singleton.spec === undefined) return undefined;
+  const { term } = lease;
+  const old = memory.tenure?.term === term ? memory.tenure : { term, sinceMs: now.monotonicMs, isProven: false };
+  if (old.isProven) return old;
+  const active = members.find((member) => isHolder(lease, member));
+  const known = { ...snapshot, memory: { ...memory, tenure: old } };
+  const dueAtMs = active && provenAtMs(active, known, singleton.spec, now);
+  return dueAtMs !== undefined && dueAtMs <= now.monotonicMs ? { ...old, isProven: true } : old;
 }
 
 function troubleSeen(snapshot: Snapshot, now: Instant): Memory['trouble'] {

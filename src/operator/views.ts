@@ -54,6 +54,8 @@ export const memberView = memoized((pod: Pod): Member => {
     terminating: pod.metadata.deletionTimestamp !== undefined,
     evicting: conditionOf(pod, 'DisruptionTarget')?.status === 'True',
     crash: crashOf(pod),
+    unschedulable: isUnschedulable(pod),
+    waiting: waitingOf(pod),
     podReason: pod.status?.reason,
     noFailover: saysNoFailover(pod),
   };
@@ -90,6 +92,26 @@ function crashOf(pod: Pod): string | undefined {
   }
   return undefined;
 }
+
+const isUnschedulable = (pod: Pod): boolean => {
+  const scheduled = conditionOf(pod, 'PodScheduled');
+  return pod.spec?.nodeName === undefined && scheduled?.status === 'False' && scheduled.reason === 'Unschedulable';
+};
+
+/** The same in each state of a kubelet that tries again and again, so that the status is not written each time. */
+const SAME_AS: Readonly<Record<string, string>> = { ErrImagePull: 'ImagePullBackOff' };
+
+function waitingOf(pod: Pod): string | undefined {
+  if (isUnschedulable(pod)) return conditionOf(pod, 'PodScheduled')?.message ?? 'Unschedulable';
+  for (const { name, state } of pod.status?.containerStatuses ?? []) {
+    const reason = state?.waiting?.reason;
+    if (reason !== undefined && !STARTING.has(reason)) return `${name}: ${SAME_AS[reason] ?? reason}`;
+  }
+  return undefined;
+}
+
+/** What every container waits with for a moment. */
+const STARTING: ReadonlySet<string> = new Set(['ContainerCreating', 'PodInitializing']);
 
 const endOf = ({ exitCode, reason }: { exitCode: number; reason?: string }): string =>
   `exit code ${exitCode}${reason === undefined || reason === 'Error' ? '' : ` (${reason})`}`;
@@ -129,6 +151,7 @@ function parseMove(text: string | undefined): MoveRecord | undefined {
       isTerm(move.term) &&
       (move.routingTerm === undefined || isTerm(move.routingTerm)) &&
       (move.from === undefined || typeof move.from === 'string') &&
+      (move.failedRevision === undefined || typeof move.failedRevision === 'string') &&
       typeof move.reason === 'string' &&
       typeof move.message === 'string' &&
       ['Initial', 'Failover', 'Switchover'].includes(move.kind ?? '') &&

@@ -26,7 +26,6 @@ const SET: readonly (readonly [string, object])[] = [
   ['spec.election.leaseDurationSeconds', aSpec({ election: { leaseDurationSeconds: 20 } })],
   ['spec.election.renewIntervalSeconds', aSpec({ election: { renewIntervalSeconds: 1 } })],
   ['spec.fencing', aSpec({ fencing: { mode: 'Agent' } })],
-  ['spec.update', aSpec({ update: { minReadySeconds: 0 } })],
   ['spec.switchover', aSpec({ switchover: { deadlineSeconds: 5 } })],
 ];
 

@@ -357,7 +357,7 @@ describe('parseSpec', () => {
         quarantine: { failures: 3, windowMs: 600_000, durationMs: 300_000 },
       },
       fencing: { mode: 'Routing', enforcement: 'Probe', stopGraceMs: 2_000, onApiLoss: 'Fence' },
-      update: { minReadyMs: 5_000, switchover: 'Automatic' },
+      update: { minReadyMs: 5_000, switchover: 'Automatic', progressDeadlineMs: 600_000 },
       switchover: { deadlineMs: 30_000 },
       disruptionBudget: true,
     } satisfies Spec);

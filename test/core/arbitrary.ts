@@ -12,6 +12,7 @@ import type {
   NodeLossView,
   Owned,
   ServiceView,
+  Sight,
   Snapshot,
   Stranger,
 } from '../../src/core/snapshot.ts';
@@ -46,6 +47,7 @@ const member = fc
     terminating: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
     evicting: fc.boolean(),
     crash: maybe(fc.constant('app: exit code 1')),
+    unschedulable: fc.boolean(),
     podReason: maybe(fc.constantFrom('Evicted', 'NodeLost')),
     noFailover: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
   })
@@ -123,6 +125,14 @@ const service = (uid: string): fc.Arbitrary<Owned<ServiceView> | undefined> =>
       }),
   );
 
+const seenMs = fc.constantFrom(0, 1_000, 20_000, 700_000).map((ms) => NOW.monotonicMs - ms);
+const FRESH: Sight = { ready: false, sinceMs: 0, readySinceWallMs: undefined, unschedulableMs: undefined };
+const sight: fc.Arbitrary<Sight> = fc.record({
+  ready: fc.boolean(),
+  sinceMs: seenMs,
+  readySinceWallMs: fc.constant(undefined),
+  unschedulableMs: maybe(seenMs),
+});
 const budget = maybe(
   fc
     .record({ ours, minAvailable: fc.integer({ min: 0, max: 2 }), isBoth: fc.boolean() })
@@ -149,6 +159,10 @@ const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
         uids: fc.constant([]),
       }),
     ),
+    sights: fc
+      .array(sight, { minLength: all.length, maxLength: all.length })
+      .map((sights) => Object.fromEntries(all.map(({ uid }, place) => [uid, sights[place] ?? FRESH]))),
+    tenure: maybe(fc.record({ term, sinceMs: seenMs, isProven: fc.boolean() })),
   });
 
 const PREFERENCES = ['In', 'NotIn'].map((operator, place) => ({

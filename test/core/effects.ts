@@ -213,6 +213,8 @@ function createPod(
     terminating: false,
     evicting: false,
     crash: undefined,
+    unschedulable: false,
+    waiting: undefined,
     podReason: undefined,
     noFailover: false,
   };
@@ -252,7 +254,7 @@ const later = (now: Instant, ms: number): Instant => ({
  * Decides and carries out until nothing is left to do, as the reconciler would. Time goes on only when a plan asks to be
  * made again later, and one millisecond a round.
  */
-export function settle(start: Snapshot, { now: startNow, rounds = 20 }: { now: Instant; rounds?: number }): Run {
+export function settle(start: Snapshot, { now: startNow, rounds = 40 }: { now: Instant; rounds?: number }): Run {
   const states = [start];
   const plans: Plan[] = [];
   const actions: Action[] = [];

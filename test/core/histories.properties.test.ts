@@ -15,7 +15,7 @@ import type { Action } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
 import type { Instant, Member, Snapshot } from '../../src/core/snapshot.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
-import { aSpec, aSteadyState, at } from '../builders.ts';
+import { aSpec, aSteadyState, aTemplate, at } from '../builders.ts';
 import { apply, nextVersion, settle, withEndpoints } from './effects.ts';
 
 const RUNS = { numRuns: Number(process.env['RUNS'] ?? 60) };
@@ -93,6 +93,18 @@ const happening: fc.Arbitrary<Happening> = fc.nat({ max: 5 }).chain((place) =>
       name: 'elect by priority',
       step: changeSpec({ election: aSpec({ election: { strategy: 'Priority', priorities: [1, 2, 3] } }).election }),
     },
+    { name: 'new template', step: changeSpec({ template: aSpec({ template: aTemplate('2') }).template }) },
+    { name: 'old template', step: changeSpec({ template: aSpec().template }) },
+    { name: 'switch over by hand', step: changeSpec({ update: { ...aSpec().update, switchover: 'Manual' } }) },
+    {
+      name: 'all ready',
+      step: (snapshot) => ({
+        ...snapshot,
+        members: snapshot.members.map((member) =>
+          isRunning(member) && !member.ready ? { ...member, ...READY, resourceVersion: nextVersion(snapshot) } : member,
+        ),
+      }),
+    },
     { name: 'pause', step: changeSpec({ paused: true }) },
     { name: 'resume', step: changeSpec({ paused: false }) },
   ),
@@ -166,10 +178,24 @@ class Witness {
       const worse = violationsIn(state).length > violationsIn(states[place - 1] ?? state).length;
       expect(worse ? violationsIn(state) : []).toEqual([]);
     });
+    actions.forEach((action, place) => this.#judgeRollout(action, states[place] ?? this.snapshot));
     for (const action of actions) {
       const { grants, violations } = recordGrant(this.#grants, action);
       expect(violations).toEqual([]);
       this.#grants = grants;
+    }
+  }
+
+  /** No candidate goes before its successor stands, and no version is tried again that failed as the active. */
+  #judgeRollout(action: Action, { members, lease }: Snapshot): void {
+    if (action.kind === 'deletePod' && action.why.includes('older template')) {
+      const old = members.find(({ uid }) => uid === action.expect.uid);
+      const successor = members.find(({ pod }) => pod === action.successor);
+      expect(old?.ready === true && successor?.ready !== true, `${action.pod} goes too early`).toBe(false);
+    }
+    if (action.kind === 'grantLease' && action.move.reason === 'Rollout') {
+      const target = members.find(({ uid }) => uid === action.to.uid);
+      expect(target?.revision, 'a failed version is granted again').not.toBe(lease?.move?.failedRevision);
     }
   }
 

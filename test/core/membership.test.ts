@@ -290,14 +290,20 @@ describe('labels that hands have changed are mended', () => {
 });
 
 describe('a template that no pod was made from yet', () => {
-  const changed = aSteadyState().spec({ template: aTemplate('new') });
+  // A second member of an older template has to go before one of the new can come.
+  const changed = aSteadyState()
+    .with(aPod().named('db-1-b').slot(1).revision('older').notReady())
+    .where(1, (pod) => pod.revision('old'))
+    .spec({ template: aTemplate('new') });
 
-  it('is shown to the API server at once, not at the next failure', () => {
-    expect(podsOf(changed)).toEqual([`checkTemplate ${templateRevision(aSpec({ template: aTemplate('new') }))}`]);
+  it('is shown to the API server at once, not when a pod of it can be created', () => {
+    const revision = templateRevision(aSpec({ template: aTemplate('new') }));
+    expect(podsOf(changed)).toEqual([`checkTemplate ${revision}`, 'deletePod db-1-b (no slot for it)']);
   });
 
   it('is shown once', () => {
     const revision = templateRevision(aSpec({ template: aTemplate('new') }));
-    expect(podsOf(changed.remembering({ template: { revision, refusal: undefined } }))).toEqual([]);
+    const template = { revision, refusal: undefined };
+    expect(podsOf(changed.remembering({ template }))).toEqual(['deletePod db-1-b (no slot for it)']);
   });
 });

@@ -241,7 +241,7 @@ describe('the status is written', () => {
     report({ snapshot: builder.build(), need: undefined, holds: [], now });
   const noticed: Partial<Memory> = { statusWrittenAtMs: NOW.monotonicMs - 100 };
   const minor = aSteadyState()
-    .where(2, (pod) => pod.revision('old'))
+    .where(2, (pod) => pod.onNode('node-x'))
     .remembering(noticed);
 
   it('not when it says it all already', () => {

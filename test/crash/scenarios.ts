@@ -147,6 +147,18 @@ export const SCENARIOS: readonly Scenario[] = [
       world.engine.after(5_000, () => changesSpec({ paused: false })(world));
     },
   },
+  { name: 'its template is changed', happens: changesSpec({ template: manifest('echo:2').spec.template }) },
+  {
+    name: 'its template is changed, and changed again in the middle of the rollout',
+    happens: (world) => {
+      changesSpec({ template: manifest('echo:2').spec.template })(world);
+      world.engine.after(9_000, () => changesSpec({ template: manifest('echo:3').spec.template })(world));
+    },
+  },
+  {
+    name: 'its template is changed to a version that crashes as the active',
+    happens: changesSpec({ template: manifest('fragile:2').spec.template }),
+  },
   {
     name: 'its template is changed and a member is deleted',
     happens: (world) => {

@@ -288,17 +288,28 @@ describe('a ResourceQuota', () => {
         expect(conditionOf(status, CONDITION.specAccepted)).toMatchObject({ status: 'True' });
       });
       await suite.api.patch(`${tight.paths.quotas}/pods`, { spec: { hard: { pods: '2' } } });
-      const before = await tight.settled('squeezed', ({ pods }) => expect(pods.every(isReady)).toBe(true), {
+      await tight.settled('squeezed', ({ pods }) => expect(pods.every(isReady)).toBe(true), {
         timeoutMs: 60_000,
       });
 
-      // The quota is used up, to the last pod: a new template can't be tried out, which says nothing against it.
-      await tight.change('squeezed', { template: aTemplate({ image: 'next' }) });
-      const after = await tight.settled('squeezed', ({ status }) => {
+      // The quota is used up, to the last pod: no room for a successor, and the only candidate does not go before it has one.
+      await tight.change('squeezed', { template: aTemplate({ image: 'next' }), update: { minReadySeconds: 0 } });
+      await tight.told('squeezed', (status) => {
         expect(conditionOf(status, CONDITION.specAccepted)).toMatchObject({ status: 'True' });
-        expect(conditionOf(status, 'Progressing')).toMatchObject({ status: 'False' });
+        const message = expect.stringContaining('exceeded quota: pods') as string;
+        expect(conditionOf(status, 'Progressing')).toMatchObject({ reason: 'Retrying', message });
+        expect(status).toMatchObject({ readyReplicas: 2, updatedReplicas: 0 });
       });
-      expect(after.pods.map(nameOf)).toEqual(before.pods.map(nameOf));
+      await suite.api.patch(`${tight.paths.quotas}/pods`, { spec: { hard: { pods: '3' } } });
+      await tight.settled('squeezed', ({ status }) => expect(status.updatedReplicas).toBe(2), { timeoutMs: 60_000 });
+
+      // With one more there is somebody who could take over meanwhile: an older one makes room.
+      await tight.change('squeezed', { replicas: 3 });
+      await tight.settled('squeezed', ({ status }) => expect(status.ready).toBe('3/3'), { timeoutMs: 60_000 });
+      await tight.change('squeezed', { template: aTemplate({ image: 'third' }) });
+      await tight.told('squeezed', (status) => expect(status.updatedReplicas).toBeGreaterThan(0), {
+        timeoutMs: 60_000,
+      });
     } finally {
       showLog(theirs.log.filter(({ level }) => level === 'error'));
       await theirs.stop();

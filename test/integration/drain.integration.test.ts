@@ -104,9 +104,18 @@ describe('kubectl drain of the node of the active', () => {
     expect([nameOf(after.active), after.term]).toEqual([nameOf(active), term]);
   });
 
-  test('a budget on the active that blocks the drain: with one replica it does, and people are told what to do', async () => {
+  test('a budget on the active that blocks the drain: with one replica another member is started elsewhere, and it moves there', async () => {
     await world().create('single', aSpec({ replicas: 1 }));
+    const { active, term } = await healed('single');
+    await drain(nodeOf(active));
+    const after = await healed('single', ({ pods }) => expect(pods.map(nodeOf)).not.toContain(nodeOf(active)));
+    expect(after.term).toBe(term + 1);
+    expect(after.status.lastMove).toMatchObject({ kind: 'Switchover', reason: 'NodeDraining', from: nameOf(active) });
+  });
+
+  test('a budget on the active that blocks the drain: with no other node it does, and people are told what to do', async () => {
     const { active } = await healed('single');
+    for (const node of world().suite.nodes.names) await world().kubectl('cordon', node);
     await until('the budget to be counted', async () => {
       const budget = await world().api.get<PodDisruptionBudget & { status: { currentHealthy: number } }>(
         world().of('single').budget,
@@ -128,6 +137,7 @@ describe('kubectl drain of the node of the active', () => {
     await world().change('single', { disruptionBudget: false });
     await until('the budget to be gone', () => world().gone(world().of('single').budget));
     await drain(nodeOf(active));
+    for (const node of world().suite.nodes.names) if (node !== nodeOf(active)) await uncordon(node);
     await healed('single', ({ pods }) => expect(pods.map(nodeOf)).not.toContain(nodeOf(active)));
     await world().api.delete(world().of('single').singleton);
   });

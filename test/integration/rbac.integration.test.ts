@@ -129,8 +129,8 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
     await world.settled('db', ({ status }) => expect(status.ready).toBe('4/4'));
     await world.kubectl('scale', 'singletonservice/db', '--replicas=2');
     await healed('db');
-    await world.change('db', { template: aTemplate({ image: 'next' }) });
-    await world.settled('db', ({ status }) => expect(status.updatedReplicas).toBe(0));
+    await world.change('db', { template: aTemplate({ image: 'next' }), update: { minReadySeconds: 0 } });
+    await world.settled('db', ({ status }) => expect(status.updatedReplicas).toBe(2));
     await suite.api.patch(world.of('db').service, { metadata: { labels: { [LABEL.name]: null } } });
     await world.settled('db', ({ service }) => expect(service.metadata.labels?.[LABEL.name]).toBe('db'));
     await suite.api.delete(world.of('db').lease);

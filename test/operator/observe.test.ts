@@ -169,12 +169,15 @@ describe('the spec in force', () => {
       singletons.apply(
         'MODIFIED',
         aSingleton(
-          { update: { minReadySeconds: 9 } },
+          { switchover: { deadlineSeconds: 9 } },
           { resourceVersion: '2', annotations: { 'singleton-operator.io/switchover': 'any' } },
         ),
       ),
     );
-    expect(singleton.notActedUpon).toEqual(['spec.update', 'metadata.annotations[singleton-operator.io/switchover]']);
+    expect(singleton.notActedUpon).toEqual([
+      'spec.switchover',
+      'metadata.annotations[singleton-operator.io/switchover]',
+    ]);
   });
 });
 

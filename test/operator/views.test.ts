@@ -28,6 +28,8 @@ describe('a pod', () => {
       terminating: false,
       evicting: false,
       crash: undefined,
+      unschedulable: false,
+      waiting: undefined,
       podReason: undefined,
       noFailover: false,
     });

@@ -1,7 +1,7 @@
 /** The words of a script. Each does something to the world; then the operator looks, and the trace tells what it did. */
 import { LABEL } from '../../src/api/names.ts';
 import type { Member } from '../../src/core/snapshot.ts';
-import { aBudget } from '../builders.ts';
+import { aBudget, aTemplate } from '../builders.ts';
 import { nextVersion } from '../core/effects.ts';
 import type { World } from './world.ts';
 
@@ -31,7 +31,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
    * `spec selector=yes`: instead of the template.
    * `spec replicas=3 paused=true grace=10 nodeLoss=Wait after=30 strategy=Priority priorities=1,3,2
-   * prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300 budget=false`: the spec from here on. A preference is a label, its value
+   * prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300 budget=false image=2
+   * switchover=Manual`: the spec from here on. A preference is a label, its value
    * and the weight.
    */
   spec: (world, ...settings) => {
@@ -46,6 +47,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         nodeLoss: { policy: fields['nodeLoss'], afterSeconds: Number(fields['after'] ?? 30) },
       },
       service: { type: fields['type'] ?? 'ClusterIP', ...(fields['selector'] === 'yes' && { ports: [{ port: 80 }] }) },
+      ...(fields['selector'] !== 'yes' && { template: aTemplate(fields['image']) }),
+      update: { switchover: fields['switchover'] ?? 'Automatic' },
       disruptionBudget: fields['budget'] !== 'false',
       election: {
         strategy: fields['strategy'] ?? 'Oldest',
@@ -102,6 +105,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     everyone(world, (member) => world.change(member, { ready: false, readySinceWallMs: undefined })),
   crash: (world, name = 'active') =>
     world.change(world.member(name), { ready: false, readySinceWallMs: undefined, crash: 'app: exit code 1' }),
+  'finds-no-node': (world, name = '') =>
+    world.change(world.member(name), { unschedulable: true, waiting: '0/3 nodes are available' }),
+  'pulls-no-image': (world, name = '') => world.change(world.member(name), { waiting: 'app: ImagePullBackOff' }),
   fail: (world, name = 'active', reason) =>
     world.change(world.member(name), { ready: false, phase: 'Failed', podReason: reason }),
   /** By the eviction API, which asks the budget; not by a kubelet. */

@@ -46,7 +46,7 @@ describe('the scenario', () => {
     for (const file of files) expect(readFileSync(join(FOLDER, file), 'utf8')).toMatch(/^# [A-Z]/);
   });
 
-  it('gives the same trace each time', () => {
+  it('gives the same trace each time', { timeout: 60_000 }, () => {
     for (const file of files) {
       const text = readFileSync(join(FOLDER, file), 'utf8');
       expect(play(text)).toBe(play(text));

@@ -134,11 +134,13 @@ export class World {
 
   makeReady(member: Member): void {
     this.change(member, {
-      node: member.node ?? `node-${slotOf(member, this.snapshot.singleton)}`,
+      node: member.node ?? this.#openNode(member),
       phase: 'Running',
       ready: true,
       readySinceWallMs: this.now.wallMs,
       crash: undefined,
+      unschedulable: false,
+      waiting: undefined,
     });
   }
 
@@ -165,6 +167,11 @@ export class World {
   #letGoOfLeaving(): void {
     for (const member of this.snapshot.members)
       if (member.leaving === true && member.adopted === true && !this.#isActive(member)) this.letGo(member);
+  }
+
+  #openNode(member: Member): string {
+    const node = `node-${slotOf(member, this.snapshot.singleton)}`;
+    return this.snapshot.nodes[node]?.draining === undefined ? node : `${node}x`;
   }
 
   remove(member: Member): void {
@@ -290,8 +297,10 @@ export class World {
     const selects = Object.values(selector).join(' ') || 'nothing';
     const routed = selectedPods(this.snapshot).map((pod) => this.#nameOf(pod));
     const conditions = (singleton.status?.conditions ?? [])
-      .filter(({ type, status }) =>
-        type === 'Ready' || type === 'SpecAccepted' ? status !== 'True' : status === 'True',
+      .filter(({ type, status, reason = '' }) =>
+        type === 'Ready' || type === 'SpecAccepted'
+          ? status !== 'True'
+          : status === 'True' || reason.startsWith('Rollout'),
       )
       .filter(({ type }) => type !== 'StandbyReady')
       .map(({ type, status, reason }) => `${type}=${status} ${reason}`);

@@ -17,7 +17,7 @@ import {
   leaseName,
   serviceName,
 } from '../../src/api/names.ts';
-import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
+import type { KubeObject, Lease, Node, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { recordTerm } from '../../src/core/invariants.ts';
 import type { Grants } from '../../src/core/invariants.ts';
@@ -46,6 +46,7 @@ export interface Violation {
     | 'routing'
     | 'cas'
     | 'slots'
+    | 'successor'
     | 'node loss'
     | 'foreign'
     | 'assertion'
@@ -369,9 +370,12 @@ export class Checkers {
       const isAlive = metadata.deletionTimestamp === undefined && status?.phase === 'Running';
       const isNamed = metadata.labels?.[LABEL.name] === singleton.metadata.name;
       const isLost = spec?.nodeName !== undefined && this.#nodeLoss.mayBeGivenUp(spec.nodeName, nowMs);
-      return (
-        isOther && isAlive && isNamed && !isLost && nowMs - (this.#changedAtMs.get(metadata.uid) ?? nowMs) > LONG_MS
-      );
+      const isLong = nowMs - (this.#changedAtMs.get(metadata.uid) ?? nowMs) > LONG_MS;
+      // In a rollout, and for a drain, a slot has two for a while.
+      const isSame = metadata.labels?.[LABEL.revision] === pod.metadata.labels?.[LABEL.revision];
+      const node = this.#options.cluster.get<Node>(NODE, spec?.nodeName ?? '');
+      const isLeaving = node?.spec?.unschedulable === true || node?.spec?.taints !== undefined;
+      return isOther && isAlive && isNamed && isSame && !isLeaving && !isLost && isLong;
     });
     if (twin !== undefined)
       this.#broken('slots', `${name} created ${pod.metadata.name}, and ${twin.metadata.name} has been there for long`);

@@ -3,9 +3,12 @@
  * is the case in it, a while after either changed.
  */
 import { NODE, POD } from '../../src/adapters/kubernetes/resources.ts';
+import { LABEL, ROLE } from '../../src/api/names.ts';
 import type { ContainerState, Node, Pod } from '../../src/api/objects.ts';
 import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
+import { versionOf } from './manifest.ts';
+import type { Version } from './manifest.ts';
 import { wallMsAt } from './process.ts';
 import type { Chance } from './random.ts';
 import type { Trace } from './trace.ts';
@@ -16,6 +19,7 @@ const SCHEDULER = 'scheduler';
 /** What is the case in a pod, whatever the API server has been told. */
 interface Inside {
   readonly uid: string;
+  readonly version: Version;
   node: string | undefined;
   phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
   reason: string | undefined;
@@ -58,8 +62,10 @@ export class Kubelets {
 
   onWrite({ type, after, before }: Write): void {
     if (type !== POD) return;
-    if (after !== undefined) this.#syncSoon(after);
-    else if (before !== undefined) this.#inside.delete(before.metadata.uid);
+    if (after !== undefined) {
+      this.#syncSoon(after);
+      if (isActive(after) && !isActive(before)) this.#endureBeingActive(after);
+    } else if (before !== undefined) this.#inside.delete(before.metadata.uid);
   }
 
   // --- what befalls pods ------------------------------------------------------------------------------------------------
@@ -76,6 +82,19 @@ export class Kubelets {
       inside.exitCode = undefined;
       inside.restarts += 1;
       this.#syncSoon(pod);
+    });
+  }
+
+  /** What its containers learn of their role; some versions don't bear it. */
+  #endureBeingActive(pod: Pod): void {
+    if (versionOf(pod) !== 'fragile') return;
+    const { engine, chance, cluster } = this.#ground;
+    engine.after(chance.logBetween(20, 4_000), () => {
+      const now = cluster.get<Pod>(POD, pod.metadata.name, pod.metadata.namespace);
+      if (now?.metadata.uid !== pod.metadata.uid || !isActive(now)) return;
+      this.crash(now, 1, chance.logBetween(200, 5_000));
+      // It will not bear it the next time either.
+      engine.after(5_000, () => this.#endureBeingActive(now));
     });
   }
 
@@ -144,7 +163,7 @@ export class Kubelets {
 
   #syncSoon(pod: Pod): void {
     const { uid } = pod.metadata;
-    const inside = this.#inside.get(uid) ?? newInside(uid);
+    const inside = this.#inside.get(uid) ?? newInside(pod);
     this.#inside.set(uid, inside);
     if (inside.isSyncDue) return;
     inside.isSyncDue = true;
@@ -219,8 +238,9 @@ export class Kubelets {
   }
 }
 
-const newInside = (uid: string): Inside => ({
-  uid,
+const newInside = (pod: Pod): Inside => ({
+  uid: pod.metadata.uid,
+  version: versionOf(pod),
   node: undefined,
   phase: 'Pending',
   reason: undefined,
@@ -253,7 +273,13 @@ const isRunning = ({ phase, isUp, stopping, exitCode }: Inside): boolean =>
   phase === 'Running' && isUp && stopping === 'no' && exitCode === undefined;
 
 const isReady = (inside: Inside): boolean =>
-  inside.phase === 'Running' && inside.isUp && !inside.isHung && inside.exitCode === undefined;
+  inside.version !== 'broken' &&
+  inside.phase === 'Running' &&
+  inside.isUp &&
+  !inside.isHung &&
+  inside.exitCode === undefined;
+
+const isActive = (pod: Pod | undefined): boolean => pod?.metadata.labels?.[LABEL.role] === ROLE.active;
 
 /** Nulls, since a merge patch leaves what it does not name. */
 function stateOf(inside: Inside): Record<keyof ContainerState, unknown> {

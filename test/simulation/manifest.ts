@@ -1,5 +1,7 @@
 /** The singleton that the simulation runs, and where its operator keeps its own Lease. */
 import { API_VERSION, KIND } from '../../src/api/names.ts';
+import type { Pod } from '../../src/api/objects.ts';
+import type { Chance } from './random.ts';
 
 export const NAMESPACE = 'default';
 export const SINGLETON = 'db';
@@ -40,3 +42,24 @@ export const manifest = (image = 'echo:1') => ({
     },
   },
 });
+
+/**
+ * What the containers of an image do, which their kubelet finds out: `echo:…` works, `broken:…` never gets Ready, `fragile:…`
+ * crashes soon after its member has become the active.
+ */
+export type Version = 'good' | 'broken' | 'fragile';
+
+export function versionOf(pod: Pod): Version {
+  const [name] = imageOf(pod.spec).split(':');
+  return name === 'broken' || name === 'fragile' ? name : 'good';
+}
+
+/** A version that works, or one that does not; or the first again. */
+export function someImage(chance: Chance): string {
+  const name = chance.pick(['echo', 'echo', 'echo', 'broken', 'fragile']);
+  return chance.happens(0.15) ? 'echo:1' : `${name}:${chance.below(1e6)}`;
+}
+
+/** Of a pod's or a template's spec. */
+export const imageOf = (spec: unknown): string =>
+  (spec as { containers?: { image?: string }[] } | undefined)?.containers?.[0]?.image ?? '';

@@ -30,6 +30,7 @@ const OPERATOR = 'operator/operator.ts';
 const ELECTION = 'operator/election.ts';
 const LEADERSHIP = 'core/leadership.ts';
 const MEMBERSHIP = 'core/membership.ts';
+const ROLLOUT = 'core/rollout.ts';
 const REFLECTOR = 'adapters/kubernetes/reflector.ts';
 const STORE = 'adapters/kubernetes/store.ts';
 const NODE_LOSS = 'core/node-loss.ts';
@@ -359,6 +360,34 @@ export const MUTATIONS: readonly Mutation[] = [
     file: STORE,
     find: "if (type === 'DELETED') this.#applyDeleted(object);",
     replace: "if (type === 'DELETED') this.#toldUpTo = resourceVersion;",
+  },
+  {
+    name: 'delete-before-the-successor-stands',
+    what: 'a rollout deletes a standby as soon as there is another one beside it',
+    file: ROLLOUT,
+    find: 'const isReady = isSoaked(successor, snapshot, spec, now) && fitness(successor, snapshot).eligible;',
+    replace: 'const isReady = true as boolean;',
+  },
+  {
+    name: 'no-soak',
+    what: 'an updated member counts as soon as it is Ready',
+    file: 'core/revision.ts',
+    find: 'return (sight?.ready === true ? sight.sinceMs : now.monotonicMs) + spec.update.minReadyMs;',
+    replace: 'return sight?.ready === true ? sight.sinceMs : now.monotonicMs;',
+  },
+  {
+    name: 'surge-everywhere',
+    what: 'all standbys get a successor at once',
+    file: ROLLOUT,
+    find: 'const CHECKS: readonly Check[] = [stopped, soakOfActive, pairs, fill, unproven, standbys, last];',
+    replace: 'const CHECKS: readonly Check[] = [stopped, soakOfActive, fill, standbys, last];',
+  },
+  {
+    name: 'old-active-for-ever',
+    what: 'a rollout ends before the active has handed over',
+    file: 'core/planned.ts',
+    find: "if (step?.kind !== 'move') return undefined;",
+    replace: "if (step?.kind !== 'stopped' || holder.ready) return undefined;",
   },
   {
     name: 'impatient-with-nodes',

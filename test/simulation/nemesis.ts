@@ -11,7 +11,7 @@ import { isWrite } from './faulty-wire.ts';
 import type { Network } from './faulty-wire.ts';
 import type { Kubelets } from './kubelets.ts';
 import { attestNode, labelNode, loseNode, loseNodes } from './node-faults.ts';
-import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest } from './manifest.ts';
+import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest, someImage } from './manifest.ts';
 import type { Owner } from './owner.ts';
 import type { Chance } from './random.ts';
 import type { Replica } from './replica.ts';
@@ -452,7 +452,7 @@ const changeTemplate: Fault = (targets) => {
 };
 
 const changeSpecsTemplate = editSpec(({ chance }) => {
-  const image = `echo:${chance.below(1e6)}`;
+  const image = someImage(chance);
   return { what: `somebody changes the image to ${image}`, spec: { template: manifest(image).spec.template } };
 });
 
@@ -508,7 +508,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [1, 'stranger', stranger],
   [2, 'pause', pause],
   [3, 'scale', scale],
-  [1, 'changeTemplate', changeTemplate],
+  [2, 'changeTemplate', changeTemplate],
   [1, 'breakSpec', breakSpec],
   [0.3, 'recreate', recreate],
   [2, 'unheardMove', unheardMove],

@@ -6,7 +6,7 @@ import type { EndpointSlice, KubeObject, Lease, Pod, PodDisruptionBudget, Servic
 import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
-import { ADOPTED_LABELS, NAMESPACE, SINGLETON } from './manifest.ts';
+import { ADOPTED_LABELS, NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
 import type { Owner } from './owner.ts';
 import type { Replica } from './replica.ts';
 
@@ -44,6 +44,8 @@ export function settledOn(question: Question): Verdict {
   const { replicas: wanted = 0 } =
     owner === undefined ? (singleton.spec as { replicas?: number }) : { replicas: owner.wanted };
   if (members.length !== wanted) return wrong(`there are ${members.length} members, and ${wanted} are asked for`);
+  const outdated = owner === undefined ? wrongVersion(singleton, members) : undefined;
+  if (outdated !== undefined) return wrong(outdated);
   const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid));
   if (unready !== undefined) return wrong(`${unready.metadata.name} is not Ready`);
   const holder = find<Lease>(cluster, LEASE, leaseName(SINGLETON))?.spec?.holderIdentity ?? '';
@@ -128,6 +130,14 @@ function wrongStatus({ status, metadata }: SingletonService, active: Pod): strin
   if (status.observedGeneration !== metadata.generation) return 'the status is of an older generation';
   const ready = status.conditions?.find(({ type }) => type === 'Ready');
   return ready?.status === 'True' ? undefined : `the status is not Ready: ${ready?.reason ?? 'no condition'}`;
+}
+
+/** A rollout ends: unless its version failed, all members are of the present template. */
+function wrongVersion({ spec, status }: SingletonService, members: readonly Pod[]): string | undefined {
+  const wanted = imageOf((spec as { template?: { spec?: object } }).template?.spec);
+  const outdated = members.filter((pod) => imageOf(pod.spec) !== wanted);
+  const hasFailed = status?.conditions?.some(({ reason }) => reason === 'RolloutFailed') === true;
+  return outdated.length === 0 || hasFailed ? undefined : `${namesOf(outdated)} have an image other than ${wanted}`;
 }
 
 const namesOf = (pods: readonly Pod[]): string => pods.map(({ metadata }) => metadata.name).join(' and ') || 'nobody';

@@ -22,6 +22,7 @@ import { Replica } from './replica.ts';
 import { settledOn } from './settled.ts';
 import type { Verdict } from './settled.ts';
 import { createSimulatedApi } from './simulated-api.ts';
+import { Successors } from './successors.ts';
 import { Trace } from './trace.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -55,6 +56,7 @@ export class World {
   readonly #options: WorldOptions;
   readonly #controllers: Controllers;
   readonly #checkers: Checkers;
+  readonly #successors: Successors;
   #violation: DatedViolation | undefined;
   /** Nothing is to be done: whatever an operator writes now is too much (I8). */
   isAtRest = false;
@@ -90,6 +92,12 @@ export class World {
       replicas: this.replicas,
       onViolation: (violation) => this.violated(violation),
     });
+    this.#successors = new Successors({
+      engine,
+      cluster: this.cluster,
+      isLost: (node) => this.kubelets.lostNodes.has(node),
+      onViolation: (violation) => this.violated(violation),
+    });
     this.server.onWrite((user, verb, before, after, type) => this.#onWrite({ user, verb, before, after, type }));
   }
 
@@ -122,6 +130,7 @@ export class World {
       replica.recover();
     }
     this.kubelets.healAll();
+    this.#successors.healed();
     for (const type of [NODE, POD]) {
       for (const object of this.cluster.list(type))
         if (object.metadata.labels?.[NO_FAILOVER] !== undefined)
@@ -131,7 +140,9 @@ export class World {
       if (node.spec?.taints !== undefined || node.spec?.unschedulable === true)
         this.cluster.patch('user', NODE, node, { spec: { taints: null, unschedulable: null } });
     this.owner?.heal();
-    const spec = { ...this.manifest.spec, paused: false, election: null, failover: null, disruptionBudget: true };
+    const healed = { paused: false, election: null, failover: null, disruptionBudget: true };
+    // A version that nobody has tried, so that a rollout follows, in which nothing goes wrong.
+    const spec = { ...(this.owner === undefined ? manifest('echo:healed') : this.manifest).spec, ...healed };
     const singleton = this.cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
     if (singleton === undefined) this.cluster.create('user', SINGLETON_SERVICE, this.manifest);
     else this.cluster.patch('user', SINGLETON_SERVICE, singleton, { spec });
@@ -239,6 +250,7 @@ export class World {
     const isOperators = user.startsWith('operator-');
     this.trace.note(user, `${verb} ${type.plural} ${name} ${after === undefined ? 'gone' : `-> ${summary(after)}`}`);
     this.#checkers.onWrite(write);
+    this.#successors.onWrite(write);
     this.kubelets.onWrite(write);
     this.owner?.onWrite(write);
     this.#controllers.wake();

@@ -1,0 +1,139 @@
+/**
+ * No candidate goes before its successor stands: when an operator deletes a Ready standby, somebody else of its slot must
+ * be the active, or have been Ready for a while. What was decided before the last change of the spec is not judged.
+ */
+import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { LABEL, holderIdentity, leaseName } from '../../src/api/names.ts';
+import type { KubeObject, Lease, Pod } from '../../src/api/objects.ts';
+import type { SingletonService } from '../../src/api/types.ts';
+import { slotInName } from '../../src/core/slots.ts';
+import type { Violation } from './checkers.ts';
+import type { Cluster, Write } from './cluster.ts';
+import type { Engine } from './engine.ts';
+import { NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
+
+export interface SuccessorsOptions {
+  readonly engine: Engine;
+  readonly cluster: Cluster;
+  /** Whoever is there is given up, whatever is told of it. */
+  readonly isLost: (node: string) => boolean;
+  readonly onViolation: (violation: Violation) => void;
+}
+
+/** From a decision to when its request arrives: the longest freeze, and a request's deadline. */
+const DECIDED_WITHIN_MS = 45_000;
+/** And when nothing goes wrong any more, which is so a while after the last fault. */
+const DECIDED_IN_CALM_WITHIN_MS = 2_000;
+const CALM_AFTER_MS = 15_000;
+/** `update.minReadySeconds`, by a clock that may be fast. */
+const SOAK_MS = 4_500;
+
+interface Readiness {
+  /** Of its newest time of being Ready. */
+  sinceMs: number;
+  untilMs: number;
+}
+
+export class Successors {
+  readonly #options: SuccessorsOptions;
+  readonly #ready = new Map<string, Readiness[]>();
+  #specChangedAtMs = 0;
+  #healedAtMs = Infinity;
+
+  constructor(options: SuccessorsOptions) {
+    this.#options = options;
+  }
+
+  onWrite({ type, user, before, after }: Write): void {
+    const { nowMs } = this.#options.engine;
+    if (type === SINGLETON_SERVICE && after?.metadata.generation !== before?.metadata.generation)
+      this.#specChangedAtMs = nowMs;
+    if (type !== POD) return;
+    const isOperators = user.startsWith('operator-');
+    if (isOperators && before !== undefined && isGoing(after) && !isGoing(before)) this.#judge(before, user);
+    if (isOperators && before === undefined && after !== undefined) this.#judgeCreation(after, user);
+    this.#note(after);
+  }
+
+  healed(): void {
+    this.#healedAtMs = this.#options.engine.nowMs;
+  }
+
+  get #decidedWithinMs(): number {
+    const isCalm = this.#options.engine.nowMs > this.#healedAtMs + CALM_AFTER_MS;
+    return isCalm ? DECIDED_IN_CALM_WITHIN_MS : DECIDED_WITHIN_MS;
+  }
+
+  #note(object: KubeObject | undefined): void {
+    if (object === undefined) return;
+    const { nowMs } = this.#options.engine;
+    const times = this.#ready.get(object.metadata.uid) ?? [];
+    const last = times.at(-1);
+    if (isReady(object) && last?.untilMs !== Infinity) times.push({ sinceMs: nowMs, untilMs: Infinity });
+    if (!isReady(object) && last?.untilMs === Infinity) last.untilMs = nowMs;
+    this.#ready.set(object.metadata.uid, times);
+  }
+
+  get #spec(): { replicas: number } {
+    const singleton = this.#options.cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+    return (singleton?.spec ?? { replicas: 0 }) as { replicas: number };
+  }
+
+  /** One member more than there are slots, for a rollout or a drain. */
+  #judgeCreation(pod: Pod, user: string): void {
+    const { cluster, engine, onViolation } = this.#options;
+    if (engine.nowMs - this.#specChangedAtMs < this.#decidedWithinMs) return;
+    const { replicas } = this.#spec;
+    const alive = cluster.list<Pod>(POD).filter((other) => {
+      const slot = slotInName(SINGLETON, other.metadata.name);
+      const isRunning = other.status?.phase === 'Running' || other.metadata.uid === pod.metadata.uid;
+      // One whose name somebody took away while no operator looked is seen by nobody any more.
+      const isSeen = other.metadata.labels?.[LABEL.name] === SINGLETON;
+      return slot !== undefined && slot < replicas && isSeen && isRunning && !isGoing(other);
+    });
+    if (alive.length > replicas + 1) {
+      const names = alive.map(({ metadata }) => metadata.name).join(', ');
+      onViolation({ checker: 'successor', message: `${user} created one too many, for ${replicas} slots: ${names}` });
+    }
+  }
+
+  #judge(pod: Pod, user: string): void {
+    const { cluster, engine, isLost, onViolation } = this.#options;
+    if (engine.nowMs - this.#specChangedAtMs < this.#decidedWithinMs || !isReady(pod)) return;
+    const { nodeName = '' } = pod.spec ?? {};
+    if (isLost(nodeName) || cluster.get(NODE, nodeName) === undefined) return;
+    const slot = slotInName(SINGLETON, pod.metadata.name);
+    const { replicas } = this.#spec;
+    if (slot === undefined || slot >= replicas) return;
+    const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+    const stands = cluster.list<Pod>(POD).some((other) => {
+      const { name, uid } = other.metadata;
+      if (uid === pod.metadata.uid || slotInName(SINGLETON, name) !== slot) return false;
+      return holderIdentity(name, uid) === holder || this.#stood(other, imageOf(other.spec) !== imageOf(pod.spec));
+    });
+    if (!stands)
+      onViolation({
+        checker: 'successor',
+        message: `${user} deleted ${pod.metadata.name}, which was Ready, and nobody stood in its place`,
+      });
+  }
+
+  /** Not long ago, and if it is of another version, for the time that this takes to prove itself. */
+  #stood({ metadata: { uid } }: Pod, hasToProveItself: boolean): boolean {
+    const { nowMs } = this.#options.engine;
+    return (this.#ready.get(uid) ?? []).some(
+      ({ sinceMs, untilMs }) =>
+        untilMs > nowMs - this.#decidedWithinMs &&
+        Math.min(nowMs, untilMs) - sinceMs >= (hasToProveItself ? SOAK_MS : 0),
+    );
+  }
+}
+
+const isGoing = (object: KubeObject | undefined): boolean =>
+  object === undefined || object.metadata.deletionTimestamp !== undefined;
+
+const isReady = (object: KubeObject): boolean => {
+  const { status, metadata } = object as Pod;
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  return metadata.deletionTimestamp === undefined && ready?.status === 'True';
+};
