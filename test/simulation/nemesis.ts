@@ -1,7 +1,15 @@
 /** Everything that goes wrong, and everybody who interferes: each kind of fault with its weight, one after another by chance. */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import { ANNOTATION, LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
+import {
+  ANNOTATION,
+  LABEL,
+  NO_FAILOVER,
+  ROLE,
+  headlessServiceName,
+  leaseName,
+  serviceName,
+} from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
