@@ -158,6 +158,7 @@ export const aLease = (fields: Partial<Owned<LeaseView>> = {}): Owned<LeaseView>
   term: 0,
   named: true,
   move: undefined,
+  switchover: undefined,
   ...fields,
 });
 
@@ -172,6 +173,7 @@ const SINGLETON: SingletonView = {
   problems: [],
   notActedUpon: [],
   status: undefined,
+  request: undefined,
 };
 
 interface Body {

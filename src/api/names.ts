@@ -19,7 +19,7 @@ export const LABEL = {
 } as const;
 
 export const ANNOTATION = {
-  /** On a SingletonService: a requested switchover. */
+  /** On a SingletonService: a requested switchover. On the Lease: what became of the last one, as JSON. */
   switchover: `${GROUP}/switchover`,
   /** On the Lease: the move that led to the present holder, as JSON (see core/lease.ts). */
   move: `${GROUP}/move`,
@@ -70,6 +70,7 @@ export const EVENT = {
   switchoverStarted: 'SwitchoverStarted',
   switchoverCompleted: 'SwitchoverCompleted',
   switchoverRolledBack: 'SwitchoverRolledBack',
+  switchoverRefused: 'SwitchoverRefused',
   memberCreated: 'MemberCreated',
   memberReplaced: 'MemberReplaced',
   memberQuarantined: 'MemberQuarantined',

@@ -3,16 +3,15 @@
  * sets, the descriptions in the CRD say it (`kubectl explain`), and the README's list is written from it. To make a
  * field work, remove it here and run `npm run generate`.
  */
-import { ANNOTATION } from './names.ts';
 import { type Spec, parseSpec } from './spec.ts';
 
 export interface NotYet {
-  /** `spec.…`, or an annotation as `metadata.annotations[key]`. Stands for all that is below it. */
+  /** `spec.…`. Stands for all that is below it. */
   readonly path: string;
   /** What happens instead, in words that follow the path and a colon. */
   readonly sentence: string;
   /** Whether the user asked for something that will not happen. */
-  readonly isSet: (spec: Spec, annotations: Readonly<Record<string, string>>) => boolean;
+  readonly isSet: (spec: Spec) => boolean;
 }
 
 const defaultSpec = (mode: Spec['fencing']['mode']): Spec => {
@@ -32,16 +31,6 @@ const differs =
 
 export const NOT_YET: readonly NotYet[] = [
   {
-    path: 'spec.election.preemption',
-    sentence: 'ignored: a better candidate never takes over from a healthy active.',
-    isSet: differs(({ election }) => election.preemption),
-  },
-  {
-    path: 'spec.election.stableSeconds',
-    sentence: 'ignored: a better candidate never takes over from a healthy active.',
-    isSet: differs(({ election }) => election.stableMs),
-  },
-  {
     path: 'spec.election.leaseDurationSeconds',
     sentence: 'ignored: there is no agent.',
     isSet: differs(({ election }) => election.leaseDurationMs),
@@ -56,24 +45,11 @@ export const NOT_YET: readonly NotYet[] = [
     sentence: 'mode Agent behaves as Routing: exclusive routing is promised, exclusive execution is not.',
     isSet: ({ fencing }) => JSON.stringify(fencing) !== JSON.stringify(DEFAULTS.Routing.fencing),
   },
-  {
-    path: 'spec.switchover',
-    sentence: 'ignored: there are no planned moves.',
-    isSet: differs(({ switchover }) => switchover),
-  },
-  {
-    path: `metadata.annotations[${ANNOTATION.switchover}]`,
-    sentence: 'ignored: a requested switchover is not taken up.',
-    isSet: (_spec, annotations) => Object.hasOwn(annotations, ANNOTATION.switchover),
-  },
 ];
 
-/**
- * The paths of `NOT_YET` that this object sets to something other than the default, for the operator to tell its user.
- * `annotations` are those of the SingletonService.
- */
-export const notYetActedUpon = (spec: Spec, annotations: Readonly<Record<string, string>> = {}): string[] =>
-  NOT_YET.filter(({ isSet }) => isSet(spec, annotations)).map(({ path }) => path);
+/** The paths of `NOT_YET` that the spec sets to something other than the default, for the operator to tell its user. */
+export const notYetActedUpon = (spec: Spec): string[] =>
+  NOT_YET.filter(({ isSet }) => isSet(spec)).map(({ path }) => path);
 
 export const NOT_YET_BEGIN = '<!-- not-yet:begin -->';
 export const NOT_YET_END = '<!-- not-yet:end -->';

@@ -61,6 +61,23 @@ const move = (text: string) =>
     })
     .describe(text);
 
+const switchover = z
+  .object({
+    request: word('What was asked for, as the annotation said it.'),
+    outcome: oneOf(
+      ['Pending', 'Completed', 'RolledBack', 'Refused'],
+      'Pending: under way, or waiting. Completed: the pod that was asked for is active, Ready and routed. RolledBack: it ' +
+        'could not be made, or was undone. Refused: it could not be done, and nothing was moved.',
+    ),
+    reason: word('Why, in one word.'),
+    message: word('Why, in a sentence.'),
+    from: word('Pod that was active before.').optional(),
+    to: word('Pod that it was moved to, whether it stayed there or not.').optional(),
+    requestedAt: instant('When it was taken up. With request it names one request.'),
+    at: instant('When this outcome was told.'),
+  })
+  .describe('The last requested switchover.');
+
 const condition = z
   .object({
     type: word('Ready, SpecAccepted, StandbyReady, Progressing, Paused or Blocked.'),
@@ -86,6 +103,7 @@ export const statusSchema = z
     members: z.array(member).optional().describe('All members, by slot.'),
     lastMove: move('The last change of the active.').optional(),
     moves: z.array(move('One move.')).optional().describe('The last ten moves, the newest first.'),
+    switchover: switchover.optional(),
     conditions: z
       .array(condition)
       .optional()
@@ -100,4 +118,5 @@ export const statusSchema = z
 export type Status = z.output<typeof statusSchema>;
 export type ActiveStatus = z.output<typeof active>;
 export type MemberStatus = z.output<typeof member>;
+export type SwitchoverStatus = z.output<typeof switchover>;
 export type Move = z.output<ReturnType<typeof move>>;

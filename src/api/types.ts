@@ -2,7 +2,7 @@
 import type { KubeObject } from './objects.ts';
 import type { Status } from './status-schema.ts';
 
-export type { ActiveStatus, MemberStatus, Move, Status } from './status-schema.ts';
+export type { ActiveStatus, MemberStatus, Move, Status, SwitchoverStatus } from './status-schema.ts';
 
 /**
  * As the watch delivers it. The spec is of unknown shape until `parseSpec` (spec.ts) has read it. The status is the one

@@ -7,10 +7,11 @@
  *
  *   1. the Lease exists and says what its last grant said
  *   2. the move: strip the old active → grant the new one → label it → flip the Service
- *   3. the Services exist and say what the spec says
- *   4. the members: create, replace, delete, mend
- *   5. the PodDisruptionBudget, which must keep no member waiting when it is refused
- *   6. events and status: what people are told may be late, never wrong
+ *   3. a request for a switchover is taken up, or told why not
+ *   4. the Services exist and say what the spec says
+ *   5. the members: create, replace, delete, mend
+ *   6. the PodDisruptionBudget, which must keep no member waiting when it is refused
+ *   7. events and status: what people are told may be late, never wrong
  */
 import { holderIdentity } from '../api/names.ts';
 import { isAdopting, planAdoption } from './adoption.ts';
@@ -28,6 +29,7 @@ import type { Plan } from './plan.ts';
 import { planServices } from './services.ts';
 import type { Instant, Snapshot } from './snapshot.ts';
 import { nothingToTell, report } from './status.ts';
+import { planRequest } from './switchover.ts';
 
 export function decide(snapshot: Snapshot, now: Instant): Plan {
   const { singleton } = snapshot;
@@ -40,14 +42,20 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   }
   const lease = planLease(snapshot, now);
   const move = planMove(snapshot, spec, lease.inOrder, now);
+  // A grant writes the Lease itself: a request is left to the next look.
+  const isFree = lease.inOrder !== undefined && !move.actions.some(isGrant);
+  const request = isFree ? planRequest({ snapshot, spec, lease: lease.inOrder, now }) : undefined;
   const planMembers = isAdopting(spec) ? planAdoption : planMembership;
   const members = planMembers(snapshot, spec, { active: activesAfter(lease, move), now });
   const services = planServices(snapshot, spec, members.actions);
   const holds = [...(move.hold === undefined ? [] : [move.hold]), ...takenNames(snapshot)];
-  const urgent = [...lease.actions, ...move.actions];
-  const other = [...services, ...members.actions, ...planBudget(snapshot, spec)];
-  const isIdle = urgent.length + other.length === 0;
   const failed = snapshot.memory.failure?.kind;
+  // An annotation that can't be removed keeps nobody from making pods.
+  const isStuck = failed === 'removeRequest';
+  const requested = request?.actions ?? [];
+  const urgent = [...lease.actions, ...move.actions, ...(isStuck ? [] : requested)];
+  const other = [...services, ...members.actions, ...planBudget(snapshot, spec), ...(isStuck ? requested : [])];
+  const isIdle = urgent.length + other.length === 0;
   const told = isToldNow({ urgent, other }, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;
   return planOf({
     reason: move.need?.message ?? (isIdle ? 'in order' : 'bringing objects in order'),
@@ -57,6 +65,8 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
       move.hold?.recheckAtMs,
       members.recheckAtMs,
       nodeLossDueAtMs(snapshot, spec, now),
+      move.recheckAtMs,
+      request?.recheckAtMs,
       isIdle ? told.recheckAtMs : undefined,
     ),
   });

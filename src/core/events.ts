@@ -6,11 +6,14 @@ import type { Verdict } from './conditions.ts';
 import { shortHash } from './hash.ts';
 import type { EventAction } from './plan.ts';
 import type { Snapshot } from './snapshot.ts';
+import { isToldAsSwitchover, switchoverEvents } from './switchover-status.ts';
 
 export function eventsBetween(snapshot: Snapshot, before: Status | undefined, after: Status): EventAction[] {
   const events: EventAction[] = [];
   const move = after.lastMove;
-  if (move !== undefined && move.term !== before?.lastMove?.term) events.push(moveEvent(snapshot, move));
+  const isNew = move !== undefined && move.term !== before?.lastMove?.term;
+  if (isNew && !isToldAsSwitchover(move)) events.push(moveEvent(snapshot, move));
+  events.push(...switchoverEvents(snapshot, before, after));
   const turned = (type: ConditionType): Verdict | undefined => transition(type, before, after);
   const tell = (condition: ConditionType, event: Omit<EventAction, 'identity'>): void => {
     events.push({ ...event, identity: identityOf(snapshot, condition, event) });

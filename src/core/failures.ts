@@ -30,7 +30,9 @@ const IS_OWN_FAILURE: ReadonlySet<Need['reason']> = new Set([
   'ActiveUnready',
 ]);
 
-export const isOwnFailure = ({ reason }: Pick<Need, 'reason'>): boolean => IS_OWN_FAILURE.has(reason);
+/** A switchover that is rolled back because the new active failed is a failure of that one, too. */
+export const isOwnFailure = ({ reason, trouble }: Pick<Need, 'reason' | 'trouble'>): boolean =>
+  IS_OWN_FAILURE.has(trouble ?? reason);
 
 const failuresIn = ({ lease }: Pick<Snapshot, 'lease'>): readonly Failure[] =>
   (lease?.ours === true ? lease.move?.failures : undefined) ?? [];

@@ -37,17 +37,20 @@ const serviceTaken: Check = ({ snapshot }) =>
     : undefined;
 
 /** What a silent node's pods do nobody can tell; how long that is waited out, or whether at all, is its user's to say. */
-const nodeLoss: Check = ({ snapshot, spec, need, now }) =>
-  need.reason === 'NodeLost' || need.reason === 'ActiveVanished'
+const nodeLoss: Check = ({ snapshot, spec, need, now }) => {
+  const trouble = need.trouble ?? need.reason;
+  return trouble === 'NodeLost' || trouble === 'ActiveVanished'
     ? nodeLossHold(snapshot, spec, need.message, now)
     : undefined;
+};
 
 /**
  * An active that is merely unready gets the time its user granted it. One that is gone or going has no use for it. The
  * time of a pause does not count: whoever works on the active under a pause has not waited for it to recover.
  */
 const unreadyGrace: Check = ({ snapshot, spec, need, now }) => {
-  if (need.reason !== 'ActiveUnready' && need.reason !== 'ActiveCrashed') return undefined;
+  const trouble = need.trouble ?? need.reason;
+  if (trouble !== 'ActiveUnready' && trouble !== 'ActiveCrashed') return undefined;
   const { pause } = snapshot.memory;
   const resumedAtMs = typeof pause === 'object' ? pause.endedAtMs : -Infinity;
   const overAtMs = Math.max(need.since.monotonicMs, resumedAtMs) + spec.failover.unreadyGraceMs;

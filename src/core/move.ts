@@ -10,11 +10,13 @@ import { firstHold } from './holds.ts';
 import { isEmpty, isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { nodeLossOf } from './node-loss.ts';
 import { mapPatch, routingSelector } from './objects.ts';
-import { plannedMove } from './planned.ts';
+import { plannedMove, plannedRecheckAtMs } from './planned.ts';
+import type { PlannedQuestion } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
 import { failedRevision } from './revision.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, MoveRecord, Snapshot, Stranger } from './snapshot.ts';
+import { recordAfterGrant, requestedFirst, wayBack } from './switchover.ts';
 
 export interface Need {
   readonly kind: MoveRecord['kind'];
@@ -32,8 +34,13 @@ export interface Need {
     | 'ScaledDown'
     | 'NodeDraining'
     | 'ActiveNotSelected'
-    | 'Rollout';
+    | 'Rollout'
+    | 'Requested'
+    | 'SwitchoverRolledBack'
+    | 'Preempted';
   readonly message: string;
+  /** What is wrong with the active that a switchover went to, when that is why it is rolled back. */
+  readonly trouble?: Need['reason'];
   /** When this operator first saw it. */
   readonly since: Instant;
 }
@@ -44,6 +51,8 @@ export interface MovePlan {
   readonly actions: readonly Action[];
   readonly need: Need | undefined;
   readonly hold: Hold | undefined;
+  /** When a planned move that is not due yet will be. */
+  readonly recheckAtMs: number | undefined;
 }
 
 /**
@@ -52,18 +61,27 @@ export interface MovePlan {
  * @param lease undefined while it is not in order: then nothing moves
  */
 export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | undefined, now: Instant): MovePlan {
-  if (lease === undefined) return { actions: [], need: undefined, hold: undefined };
+  if (lease === undefined) return { actions: [], need: undefined, hold: undefined, recheckAtMs: undefined };
   const holder = snapshot.members.find((member) => isHolder(lease, member));
   const wanted = wantedMove(snapshot, spec, lease, now);
-  if (wanted === undefined) return { actions: finish(snapshot, lease, holder), need: undefined, hold: undefined };
+  const recheckAtMs = holder && laterRecheckAtMs({ snapshot, spec, lease, holder, now });
+  if (wanted === undefined) {
+    return { actions: finish(snapshot, lease, holder), need: undefined, hold: undefined, recheckAtMs };
+  }
   const { need, targets } = wanted;
   const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
   const [target] = targets;
   if (hold === undefined && target !== undefined) {
-    return { actions: moveTo(target, holder, { snapshot, spec, lease, need, now }), need, hold };
+    return { actions: moveTo(target, holder, { snapshot, spec, lease, need, now }), need, hold, recheckAtMs };
   }
-  return { actions: finish(snapshot, lease, holder), need, hold };
+  return { actions: finish(snapshot, lease, holder), need, hold, recheckAtMs };
 }
+
+/** While the active is not fit nothing is planned. */
+const laterRecheckAtMs = (question: PlannedQuestion): number | undefined =>
+  neededMove(question.snapshot, question.lease, question.holder) === undefined
+    ? plannedRecheckAtMs(question)
+    : undefined;
 
 export interface WantedMove {
   readonly need: Need;
@@ -75,11 +93,32 @@ export interface WantedMove {
 export function wantedMove(snapshot: Snapshot, spec: Spec, lease: LeaseView, now: Instant): WantedMove | undefined {
   const holder = snapshot.members.find((member) => isHolder(lease, member));
   const cause = neededMove(snapshot, lease, holder);
-  if (cause !== undefined) return { need: seen(snapshot, lease, cause, now), targets: candidates(snapshot, spec, now) };
+  if (cause !== undefined) return forcedMove(cause, { snapshot, spec, lease, now });
   const wish = holder && plannedMove({ snapshot, spec, lease, holder, now });
   if (wish === undefined) return undefined;
-  const { reason, message, targets } = wish;
+  const { reason, message } = wish;
+  const targets = requestedFirst(wish.targets, { snapshot, spec, lease, now });
   return { need: seen(snapshot, lease, { kind: 'Switchover', reason, message }, now), targets };
+}
+
+interface ForcedQuestion {
+  readonly snapshot: Snapshot;
+  readonly spec: Spec;
+  readonly lease: LeaseView;
+  readonly now: Instant;
+}
+
+/** Back to where a switchover came from that is not verified yet; otherwise a failover. */
+function forcedMove(cause: Cause, question: ForcedQuestion): WantedMove {
+  const { snapshot, spec, lease, now } = question;
+  const targets = candidates(snapshot, spec, now);
+  const back = wayBack(question);
+  if (back === undefined)
+    return { need: seen(snapshot, lease, cause, now), targets: requestedFirst(targets, question) };
+  const { reason: trouble, message } = cause;
+  const undone: Cause = { kind: 'Switchover', reason: 'SwitchoverRolledBack', message, trouble };
+  const others = targets.filter(({ uid }) => uid !== back.uid);
+  return { need: seen(snapshot, lease, undone, now), targets: [back, ...others] };
 }
 
 /** What one trouble is told from another by: an unready active that then crashes is in trouble since it was unready. */
@@ -162,6 +201,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
   const term = nextTerm(snapshot, lease);
   const to = holderIdentity(target.pod, target.uid);
   const from = old?.pod ?? (lease.holder === '' ? undefined : podOf(lease.holder));
+  const switchover = recordAfterGrant(context, need, to);
   const grant: Action = {
     kind: 'grantLease',
     lease: leaseName(snapshot.singleton.name),
@@ -183,6 +223,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       failedRevision: failedRevision(snapshot, spec, now),
       failures: failuresWith(snapshot, spec, lease, need),
     },
+    ...(switchover !== undefined && { switchover }),
   };
   return [...strips(snapshot, target, term), grant, ...label(snapshot, target, term), ...flip(snapshot, term)];
 }

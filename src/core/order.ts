@@ -2,7 +2,7 @@
 import type { Action } from './plan.ts';
 
 export interface Work {
-  /** The Lease's actions and the move's, in the protocol's order. */
+  /** The Lease's actions, the move's and a request's, in the protocol's order. */
   readonly urgent: readonly Action[];
   /** Services, budget and members. */
   readonly other: readonly Action[];
@@ -40,6 +40,7 @@ const URGENT: ReadonlySet<Action['kind']> = new Set([
   'grantLease',
   'labelActive',
   'flipService',
+  'recordSwitchover',
 ]);
 
 /** A second write to an object would be refused, since the first has changed it: it is left to the next look. */

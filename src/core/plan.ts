@@ -1,7 +1,7 @@
 /** What to do, as data. `decide` returns a plan, the executor carries it out, and both can be written to a file. */
 import type { EventReason } from '../api/names.ts';
 import type { Status } from '../api/types.ts';
-import type { MoveRecord } from './snapshot.ts';
+import type { MoveRecord, SwitchoverRecord } from './snapshot.ts';
 
 /** The object a write is meant for, in the state the decision saw. The server refuses the write when it has changed. */
 export interface Expect {
@@ -20,6 +20,8 @@ export type Action =
       readonly from: string | undefined;
       readonly term: number;
       readonly move: MoveRecord;
+      /** What the grant makes of a request for a switchover, in the same write. Absent: the Lease's record stays. */
+      readonly switchover?: SwitchoverRecord;
     }
   | { readonly kind: 'labelActive'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
   | {
@@ -40,6 +42,15 @@ export type Action =
       readonly term: number;
       readonly move: MoveRecord;
     }
+  /** Takes up a request for a switchover, or writes down how one ended that moved nothing. */
+  | {
+      readonly kind: 'recordSwitchover';
+      readonly lease: string;
+      readonly expect: Expect;
+      readonly switchover: SwitchoverRecord;
+    }
+  /** Takes the annotation away that asked for it. */
+  | { readonly kind: 'removeRequest'; readonly singleton: string; readonly expect: Expect }
   | { readonly kind: 'createService'; readonly service: string; readonly body: object }
   | { readonly kind: 'mendService'; readonly service: string; readonly expect: Expect; readonly patch: object }
   | { readonly kind: 'createBudget'; readonly budget: string; readonly body: object }
@@ -109,6 +120,9 @@ export function restsOnLease({ kind }: Action): boolean {
     case 'labelActive':
     case 'flipService':
     case 'deletePod':
+    // Whether an annotation is a request that was taken up already, or the same once more, the Lease alone tells.
+    case 'recordSwitchover':
+    case 'removeRequest':
       return true;
     case 'createService':
     case 'createLease':
@@ -174,6 +188,8 @@ function stageOf({ kind }: Action): string {
     case 'restoreLease':
     case 'labelActive':
     case 'flipService':
+    case 'recordSwitchover':
+    case 'removeRequest':
     case 'emitEvent':
     case 'writeStatus':
       return kind;
@@ -212,6 +228,10 @@ export function describeAction(action: Action): string {
       return `restoreLease term ${action.term} holder ${action.holder === '' ? 'nobody' : action.holder}`;
     case 'flipService':
       return `flipService to term ${action.term}`;
+    case 'recordSwitchover':
+      return `recordSwitchover ${action.switchover.state} ${action.switchover.request}`;
+    case 'removeRequest':
+      return 'removeRequest';
     case 'createService':
     case 'mendService':
       return `${action.kind} ${action.service}`;

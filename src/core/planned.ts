@@ -3,11 +3,13 @@
  * checks; the first that wishes for a move is the answer. What is forced (`neededMove`) always goes first.
  */
 import type { Spec } from '../api/spec.ts';
-import { isAvoided, isOnDrainingNode } from './avoidance.ts';
-import { candidates } from './candidates.ts';
+import { isOnDrainingNode } from './avoidance.ts';
 import type { Need } from './move.ts';
+import { preemption } from './preemption.ts';
 import { rolloutStep } from './rollout.ts';
 import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
+import { requestedWish } from './switchover.ts';
+import { willing } from './willing.ts';
 
 export interface PlannedQuestion {
   readonly snapshot: Snapshot;
@@ -26,7 +28,12 @@ export interface Wish {
   readonly targets: readonly Member[];
 }
 
-type Check = (question: PlannedQuestion) => Wish | undefined;
+/** A wish that is not due yet. Nothing waits that anybody would have to be told of; it is only looked at again then. */
+export interface Later {
+  readonly recheckAtMs: number;
+}
+
+type Check = (question: PlannedQuestion) => Wish | Later | undefined;
 
 /** The move goes first, so that the drain has nothing left to wait for. */
 const nodeDraining: Check = (question) => {
@@ -49,16 +56,28 @@ const rollout: Check = ({ snapshot, spec, holder, now }) => {
   return { reason: 'Rollout', message, targets: step.targets };
 };
 
-const CHECKS: readonly Check[] = [nodeDraining, rollout];
+/** Not in the middle of a rollout, which would move back to a member of the present template. */
+const preempted: Check = (question) => {
+  const step = rolloutStep(question.snapshot, question.spec, question.now);
+  return step === undefined || step.kind === 'stopped' ? preemption(question) : undefined;
+};
+
+const CHECKS: readonly Check[] = [requestedWish, nodeDraining, rollout, preempted];
 
 export function plannedMove(question: PlannedQuestion): Wish | undefined {
   for (const check of CHECKS) {
     const wish = check(question);
-    if (wish !== undefined) return wish;
+    if (wish !== undefined && !isLater(wish)) return wish;
   }
   return undefined;
 }
 
-/** The candidates without those that are only taken when nobody else is left: no reason to leave a fit active for them. */
-export const willing = ({ snapshot, spec, now }: PlannedQuestion): Member[] =>
-  candidates(snapshot, spec, now).filter((member) => !isAvoided(member, { snapshot, spec, now }));
+/** When the first of the wishes that are not due yet will be. */
+export function plannedRecheckAtMs(question: PlannedQuestion): number | undefined {
+  const later = CHECKS.map((check) => check(question)).filter((wish) => wish !== undefined && isLater(wish));
+  return later.length === 0 ? undefined : Math.min(...later.map(({ recheckAtMs }) => recheckAtMs));
+}
+
+const isLater = (wish: Wish | Later): wish is Later => 'recheckAtMs' in wish;
+
+export { willing } from './willing.ts';

@@ -52,6 +52,8 @@ export interface SingletonView {
   /** Paths of what the spec asks for and this version does not act upon. */
   readonly notActedUpon: readonly string[];
   readonly status: Status | undefined;
+  /** The annotation that asks for a switchover, as somebody wrote it; undefined when there is none. */
+  readonly request: string | undefined;
 }
 
 export type Owned<T> = T & {
@@ -112,6 +114,29 @@ export interface LeaseView {
   readonly named: boolean;
   /** The move that led to this holder; undefined when nobody was granted yet or the annotation was damaged. */
   readonly move: MoveRecord | undefined;
+  /** The last request for a switchover that was taken up. */
+  readonly switchover: SwitchoverRecord | undefined;
+}
+
+/**
+ * What became of a request for a switchover. `Pending`: it was taken up. `Granted`: the move was made, and is being
+ * verified. The others are the end of it.
+ */
+export interface SwitchoverRecord {
+  /** As it was written, at most `MAX_REQUEST_LENGTH` characters of it. */
+  readonly request: string;
+  readonly acceptedWallMs: number;
+  /** By wall clock, since it must outlive the operator. It bounds a request, and no safety rests on it. */
+  readonly deadlineWallMs: number;
+  readonly state: 'Pending' | 'Granted' | 'Completed' | 'RolledBack' | 'Refused';
+  /** CamelCase. */
+  readonly reason: string;
+  /** A sentence for people. */
+  readonly message: string;
+  /** Holder identity of the active when it was taken up, or when it was granted. */
+  readonly from: string;
+  /** Holder identity that it was granted to. */
+  readonly to: string | undefined;
 }
 
 /** What the Lease remembers of the grant, so that an operator that knows nothing else can finish and explain the move. */
@@ -209,6 +234,12 @@ export interface Memory {
   readonly statusWrittenAtMs: number | undefined;
   /** Whether the last look found it paused, or when the first one after a pause was (monotonic). */
   readonly pause?: 'paused' | { readonly endedAtMs: number } | undefined;
+  /** Candidates that are better than this holder, by UID and readiness, and since when without a break: for preemption. */
+  readonly better: { readonly holder: string; readonly sinceMs: Readonly<Record<string, number>> } | undefined;
+  /** First sight of this record of a request for a switchover, which `acceptedWallMs` and `request` name. */
+  readonly requested:
+    | { readonly request: string; readonly acceptedWallMs: number; readonly sinceMs: number }
+    | undefined;
   /** Members that failed, by slot: for the backoff of their replacement. */
   readonly failures: Readonly<Record<number, SlotFailures>>;
   /** By UID: since when each member is as it is. */
@@ -262,6 +293,8 @@ export const noMemory: Memory = {
   mends: {},
   timeline: undefined,
   statusWrittenAtMs: undefined,
+  better: undefined,
+  requested: undefined,
   failures: {},
   sights: {},
   tenure: undefined,

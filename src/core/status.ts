@@ -17,6 +17,7 @@ import { activeMember, aliveMembers, bySlot, isActive, isFlipped, isRouted, ourL
 import type { Situation } from './situation.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot, Timeline } from './snapshot.ts';
+import { switchoverStatus } from './switchover-status.ts';
 
 const MOVES_KEPT = 10;
 /** How long the status waits for the EndpointSlices to name the new active, so that a move costs one status write. */
@@ -87,6 +88,7 @@ export function nextStatus(situation: Situation): Status {
     members,
     lastMove,
     moves,
+    switchover: switchoverStatus(situation),
     conditions: conditions(situation),
   });
 }
@@ -183,6 +185,7 @@ function isMinorChange(before: Status | undefined, after: Status): boolean {
     active: status.active?.uid,
     term: status.term,
     move: status.lastMove?.term,
+    switchover: [status.switchover?.requestedAt, status.switchover?.request, status.switchover?.outcome],
     conditions: status.conditions?.map(({ type, status: value }) => [type, value]),
   });
   return before !== undefined && sameJson(essence(before), essence(after));

@@ -10,7 +10,7 @@ import type { LeaseContent } from '../core/lease.ts';
 import { ownedMeta } from '../core/objects.ts';
 import { stagesOf } from '../core/plan.ts';
 import type { Action, EventAction, Expect, Plan } from '../core/plan.ts';
-import type { SingletonView } from '../core/snapshot.ts';
+import type { SingletonView, SwitchoverRecord } from '../core/snapshot.ts';
 import type { Cache, Caches } from './caches.ts';
 
 export interface Executor {
@@ -73,12 +73,22 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     }
     case 'grantLease': {
       const holder = `${action.to.pod}_${action.to.uid}`;
-      const patch = leasePatch(singleton, action.expect, { holder, term: action.term, move: action.move });
+      const patch = leasePatch(singleton, action.expect, { ...action, holder });
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
     }
     case 'restoreLease': {
       const patch = leasePatch(singleton, action.expect, action);
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
+    }
+    case 'recordSwitchover': {
+      const annotations = { [ANNOTATION.switchover]: JSON.stringify(action.switchover) };
+      const patch = { metadata: { ...preconditions(action.expect), annotations } };
+      return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
+    }
+    case 'removeRequest': {
+      const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
+      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(action.singleton), patch);
+      return caches.singletons.acceptWrite(await written);
     }
     case 'createLease': {
       const body = newLease(singleton, action.lease);
@@ -138,11 +148,19 @@ function withPreconditions(patch: object, expect: Expect): object {
   return { metadata: { ...preconditions(expect), ...metadata }, ...rest };
 }
 
-const leasePatch = (singleton: SingletonView, expect: Expect, { holder, term, move }: LeaseContent) => ({
+interface LeaseWrite extends LeaseContent {
+  /** Absent: the one in the Lease stays. */
+  readonly switchover?: SwitchoverRecord;
+}
+
+const leasePatch = (singleton: SingletonView, expect: Expect, { holder, term, move, switchover }: LeaseWrite) => ({
   metadata: {
     ...preconditions(expect),
     labels: { [LABEL.name]: singleton.name },
-    annotations: { [ANNOTATION.move]: JSON.stringify(move) },
+    annotations: {
+      [ANNOTATION.move]: JSON.stringify(move),
+      ...(switchover !== undefined && { [ANNOTATION.switchover]: JSON.stringify(switchover) }),
+    },
   },
   spec: {
     holderIdentity: holder,
@@ -230,6 +248,7 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
       return isAnother(action.expect, await readLive(api, POD, caches.pods, ref(action.pod)));
     case 'grantLease':
     case 'restoreLease':
+    case 'recordSwitchover':
       return isAnother(action.expect, await readLive(api, LEASE, caches.leases, ref(action.lease)));
     case 'flipService':
     case 'mendService':
@@ -237,6 +256,8 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
     case 'mendBudget':
     case 'deleteBudget':
       return isAnother(action.expect, await readLive(api, disruptionBudgets, caches.budgets, ref(action.budget)));
+    case 'removeRequest':
+      return isAnother(action.expect, await readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name)));
     case 'writeStatus':
       return isAnother(action, await readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name)));
     case 'createPod':

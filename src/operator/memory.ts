@@ -3,12 +3,14 @@ import { LABEL } from '../api/names.ts';
 import { mendKeyOfBudget } from '../core/budget.ts';
 import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
 import { isFinished } from '../core/membership.ts';
-import { causeOf, wantedMove } from '../core/move.ts';
 import { isLost, isOnSuspectNode } from '../core/node-loss.ts';
+import { causeOf, neededMove, wantedMove } from '../core/move.ts';
+import { betterSeen } from '../core/preemption.ts';
 import type { Action } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
 import { provenAtMs } from '../core/revision.ts';
 import { slotOf } from '../core/slots.ts';
+import { requestSeen } from '../core/switchover.ts';
 import { noMemory } from '../core/snapshot.ts';
 import type { Key } from './caches.ts';
 import type { Instant, Member, Memory, Sight, SlotFailures, Snapshot, Timeline } from '../core/snapshot.ts';
@@ -35,6 +37,8 @@ export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
     tenure,
     trouble: troubleSeen({ ...snapshot, memory: { ...memory, tenure } }, now),
     timeline: timelineSeen(snapshot, now),
+    better: betterThanActive(snapshot, now),
+    requested: requestSeen(snapshot, now),
     failures: failuresSeen(snapshot, now),
     pause: pauseSeen(snapshot, now),
   };
@@ -76,6 +80,15 @@ function troubleSeen(snapshot: Snapshot, now: Instant): Memory['trouble'] {
   if (wanted === undefined) return undefined;
   const { need } = wanted;
   return { holder: lease.holder, cause: causeOf(need), since: need.since };
+}
+
+/** While the active is fit: a failover is no preemption. */
+function betterThanActive(snapshot: Snapshot, now: Instant): Memory['better'] {
+  const { lease, members, singleton } = snapshot;
+  const holder = lease && members.find((member) => isHolder(lease, member));
+  if (lease === undefined || holder === undefined || !lease.ours || singleton.spec === undefined) return undefined;
+  if (neededMove(snapshot, lease, holder) !== undefined) return undefined;
+  return betterSeen({ snapshot, spec: singleton.spec, lease, holder, now });
 }
 
 function timelineSeen(snapshot: Snapshot, now: Instant): Timeline | undefined {
@@ -165,6 +178,8 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
     case 'createPod':
     case 'deletePod':
     case 'mendLabels':
+    case 'recordSwitchover':
+    case 'removeRequest':
     case 'emitEvent':
       return memory;
     default:

@@ -1,5 +1,5 @@
 /** From the caches to the snapshot that one decision is made of. */
-import { LABEL, PLURAL, budgetName, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
+import { ANNOTATION, LABEL, PLURAL, budgetName, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
 import { notYetActedUpon } from '../api/not-yet.ts';
 import type { EndpointSlice } from '../api/objects.ts';
 import { parseSpec } from '../api/spec.ts';
@@ -79,7 +79,7 @@ export const parsedSpecOf = memoized(({ spec, metadata: { name } }: SingletonSer
 
 const notActedUponOf = memoized((object: SingletonService): readonly string[] => {
   const parsed = parsedSpecOf(object);
-  return parsed.ok ? notYetActedUpon(parsed.spec, object.metadata.annotations) : [];
+  return parsed.ok ? notYetActedUpon(parsed.spec) : [];
 });
 
 /** The headless Service has slices of its own, which say nothing of where traffic goes. */
@@ -101,6 +101,7 @@ function singletonView(object: SingletonService, parsed: ParsedSpec, spec: Spec 
     problems: parsed.ok ? [] : parsed.problems,
     notActedUpon: notActedUponOf(object),
     status: object.status,
+    request: metadata.annotations?.[ANNOTATION.switchover],
   };
 }
 

@@ -6,6 +6,7 @@ import type { Metrics } from '../adapters/metrics.ts';
 import type { Clock, KubernetesApi, Logger, Random, ResourceType } from '../adapters/ports.ts';
 import type { KubeObject } from '../api/objects.ts';
 import { sameJson } from '../core/hash.ts';
+import { labelKeys } from '../core/node-terms.ts';
 import { describeAction } from '../core/plan.ts';
 import type { Action } from '../core/plan.ts';
 import type { Snapshot } from '../core/snapshot.ts';
@@ -17,6 +18,7 @@ import type { Caches, Key } from './caches.ts';
 import { NODE_LOSS_BRAKE, NodeBeats } from './node-beats.ts';
 import { WorkQueue } from './queue.ts';
 import { Reconciler, backoffFor, reasonOf } from './reconcile.ts';
+import { parsedSpecOf } from './observe.ts';
 import { nodeView } from './views.ts';
 import { ViolationTeller } from './violations.ts';
 import { eachWatched } from './watched.ts';
@@ -217,9 +219,12 @@ export class Operator {
     });
     nodes.onChange((old, current) => {
       const name = (current ?? old)?.metadata.name;
-      // Labels that are preferred choose among candidates when a move is needed, and give no reason for a look themselves.
-      if (name === undefined || sameJson(old && nodeView(old, []), current && nodeView(current, []))) return;
-      this.#enqueueOn(name);
+      if (name === undefined) return;
+      const isOther = !sameJson(old && nodeView(old, []), current && nodeView(current, []));
+      if (isOther) return this.#enqueueOn(name);
+      const labels = changedKeys(old?.metadata.labels, current?.metadata.labels);
+      for (const pod of pods.byIndex('node', name))
+        for (const key of keysOfOwned(pod)) if (this.#preempts(key, labels)) this.#enqueue(key);
     });
   }
 
@@ -230,6 +235,16 @@ export class Operator {
     for (const key of pods.adoptersOnNode(node)) this.#enqueue(key);
     for (const { metadata } of singletons.byIndex('activesNode', node))
       this.#enqueue(keyOf(metadata.namespace, metadata.name));
+  }
+
+  /** Whether a change of these labels of a node may make another member the better one, for which the active hands over. */
+  #preempts(key: Key, labels: ReadonlySet<string>): boolean {
+    const { namespace, name } = refOf(key);
+    const singleton = labels.size === 0 ? undefined : this.#caches.singletons.get(namespace, name);
+    const parsed = singleton && parsedSpecOf(singleton);
+    if (parsed?.ok !== true || parsed.spec.election.preemption === 'Never') return false;
+    const wanted = labelKeys(parsed.spec.election.preferences.map(({ preference }) => preference));
+    return wanted.some((label) => labels.has(label));
   }
 
   #enqueue(key: Key): void {
@@ -306,4 +321,13 @@ export class Operator {
     if (action.kind === 'emitEvent' || action.kind === 'checkTemplate') return undefined;
     return logger.debug(describeAction(action), { singleton: key });
   }
+}
+
+/** Keys whose values differ, in either direction. */
+function changedKeys(
+  old: Readonly<Record<string, string>> = {},
+  current: Readonly<Record<string, string>> = {},
+): ReadonlySet<string> {
+  const all = [...Object.keys(old), ...Object.keys(current)];
+  return new Set(all.filter((key) => old[key] !== current[key]));
 }

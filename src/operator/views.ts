@@ -23,6 +23,7 @@ import type {
   Owned,
   ServiceView,
   Stranger,
+  SwitchoverRecord,
 } from '../core/snapshot.ts';
 
 const ZONE_LABELS = ['topology.kubernetes.io/zone', 'failure-domain.beta.kubernetes.io/zone'];
@@ -134,6 +135,7 @@ export const leaseView = memoizedWith((lease: Lease, ownerUid: string): Owned<Le
   term: lease.spec?.leaseTransitions ?? 0,
   named: lease.metadata.labels?.[LABEL.name] !== undefined,
   move: parseMove(lease.metadata.annotations?.[ANNOTATION.move]),
+  switchover: parseSwitchover(lease.metadata.annotations?.[ANNOTATION.switchover]),
 }));
 
 /** What a Date can tell, in ms: beyond it, writing it out throws. */
@@ -171,6 +173,23 @@ function withKnownFailures({ failures, ...move }: MoveRecord): MoveRecord {
 
 const isFailure = (failure: Partial<Failure> | null): failure is Failure =>
   typeof failure?.pod === 'string' && isTime(failure.atWallMs) && isTime(failure.reignMs);
+
+/** Undefined for what no operator wrote: then there is no request. */
+function parseSwitchover(text: string | undefined): SwitchoverRecord | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const record = JSON.parse(text) as Partial<SwitchoverRecord> | null;
+    const isWhole =
+      [record?.request, record?.reason, record?.message, record?.from, record?.to ?? ''].every(
+        (field) => typeof field === 'string',
+      ) &&
+      ['Pending', 'Granted', 'Completed', 'RolledBack', 'Refused'].includes(record?.state ?? '') &&
+      [record?.acceptedWallMs, record?.deadlineWallMs].every(isTime);
+    return isWhole ? (record as SwitchoverRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 export const serviceView = memoizedWith((service: Service, ownerUid: string): Owned<ServiceView> => ({
   ours: isOwnedBy(service, ownerUid),

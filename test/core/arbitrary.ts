@@ -15,6 +15,7 @@ import type {
   Sight,
   Snapshot,
   Stranger,
+  SwitchoverRecord,
 } from '../../src/core/snapshot.ts';
 import { NOW, WALL_MS, aBudget, aLease, aPod, aService, aSnapshot, aSpec } from '../builders.ts';
 
@@ -94,6 +95,18 @@ const moveTo = (to: string): fc.Arbitrary<MoveRecord> =>
     routingTerm: maybe(grantedTerm),
   });
 
+const switchover = (all: readonly Member[]): fc.Arbitrary<SwitchoverRecord> =>
+  fc.record({
+    request: fc.constantFrom('any', 'slot:1', 'db-9-x', '?'),
+    acceptedWallMs: fc.constant(NOW.wallMs - 1_000),
+    deadlineWallMs: fc.constantFrom(NOW.wallMs - 1, NOW.wallMs + 29_000),
+    state: fc.constantFrom<SwitchoverRecord['state'][]>('Pending', 'Granted', 'Completed', 'RolledBack', 'Refused'),
+    reason: fc.constant('Requested'),
+    message: fc.constant('somebody asked'),
+    from: holderAmong(all),
+    to: maybe(holderAmong(all)),
+  });
+
 /** Mostly what an operator would have written, sometimes as after an edit. */
 const lease = (all: readonly Member[]): fc.Arbitrary<Owned<LeaseView> | undefined> =>
   maybe(
@@ -105,6 +118,7 @@ const lease = (all: readonly Member[]): fc.Arbitrary<Owned<LeaseView> | undefine
         ours,
         term: grantedTerm,
         named: ours,
+        switchover: maybe(switchover(all)),
       })
       .chain(({ holder, other, edited, ...fields }) =>
         maybe(moveTo(edited ? other : holder)).map((move) =>
@@ -151,6 +165,8 @@ const memory = (all: readonly Member[]): fc.Arbitrary<Memory> =>
     mends: fc.constant({}),
     timeline: fc.constant(undefined),
     statusWrittenAtMs: maybe(fc.constant(NOW.monotonicMs - 100)),
+    better: fc.constant(undefined),
+    requested: fc.constant(undefined),
     failures: fc.dictionary(
       fc.constantFrom('0', '1'),
       fc.record({
@@ -178,8 +194,11 @@ const election = fc
       { strategy: 'Ring' },
     ),
     preferences: fc.subarray(PREFERENCES),
+    preemption: fc.constantFrom<object[]>({}, { preemption: 'AfterStable', stableSeconds: 0 }),
   })
-  .map(({ choice, preferences }) => aSpec({ election: { ...choice, preferences } }).election);
+  .map(
+    ({ choice, preferences, preemption }) => aSpec({ election: { ...choice, preferences, ...preemption } }).election,
+  );
 
 const nodes = fc.dictionary(
   fc.constantFrom('node-a', 'node-b'),
@@ -284,6 +303,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = members.chain((all) =>
       deleting: fc.integer({ min: 0, max: 19 }).map((n) => n === 0),
       rejected: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
       statusTerm: maybe(grantedTerm),
+      request: maybe(fc.constantFrom('any', 'slot:1', '?')),
       strangers,
       nodes,
       nodeLoss,
@@ -293,13 +313,13 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = members.chain((all) =>
       budget,
       memory: fc.oneof(fc.constant(noMemory), memory(all)),
     })
-    .map(({ spec, deleting, rejected, statusTerm, ...fields }) => {
+    .map(({ spec, deleting, rejected, statusTerm, request, ...fields }) => {
       const start = aSnapshot();
       const told = start.status(statusTerm === undefined ? undefined : { term: statusTerm });
       const read = rejected ? told.rejected() : told;
       return sketched(
         read
-          .butSingleton({ deleting, spec })
+          .butSingleton({ deleting, spec, request })
           .but({ members: all, ...fields })
           .build(),
       );

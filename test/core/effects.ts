@@ -51,9 +51,16 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
           holder: holderIdentity(action.to.pod, action.to.uid),
           term: action.term,
           move: action.move,
+          switchover: action.switchover ?? lease.switchover,
           named: true,
         },
       };
+    case 'recordSwitchover':
+      if (lease === undefined || !isMeant(lease, action.expect)) return undefined;
+      return { ...snapshot, lease: { ...lease, resourceVersion, switchover: action.switchover } };
+    case 'removeRequest':
+      if (!isMeant(singleton, action.expect)) return undefined;
+      return { ...snapshot, singleton: { ...singleton, resourceVersion, request: undefined } };
     case 'restoreLease': {
       if (lease === undefined || !isMeant(lease, action.expect)) return undefined;
       const { holder, term, move } = action;

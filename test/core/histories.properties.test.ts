@@ -54,6 +54,13 @@ const changeSpec =
     return { ...snapshot, singleton: { ...singleton, spec: { ...singleton.spec, ...change } } };
   };
 
+const ask =
+  (request: string | undefined): Step =>
+  (snapshot) => ({
+    ...snapshot,
+    singleton: { ...snapshot.singleton, request, resourceVersion: nextVersion(snapshot) },
+  });
+
 const isRunning = ({ phase, terminating }: Member): boolean =>
   !terminating && phase !== 'Failed' && phase !== 'Succeeded';
 
@@ -105,6 +112,18 @@ const happening: fc.Arbitrary<Happening> = fc.nat({ max: 5 }).chain((place) =>
         ),
       }),
     },
+    {
+      name: 'elect by priority with preemption',
+      step: changeSpec({
+        election: aSpec({
+          election: { strategy: 'Priority', priorities: [1, 2, 3], preemption: 'AfterStable', stableSeconds: 5 },
+        }).election,
+      }),
+    },
+    { name: 'request any', step: ask('any') },
+    { name: `request slot ${place}`, step: ask(`slot:${place}`) },
+    { name: 'request nonsense', step: ask('?') },
+    { name: 'take the request back', step: ask(undefined) },
     { name: 'pause', step: changeSpec({ paused: true }) },
     { name: 'resume', step: changeSpec({ paused: false }) },
   ),
@@ -205,6 +224,8 @@ class Witness {
     expect(violationsIn(this.snapshot)).toEqual([]);
     const plan = decide(this.snapshot, this.now);
     expect(plan.actions).toEqual([]);
+    expect(singleton.request, 'a request is not taken up').toBeUndefined();
+    expect(lease?.switchover?.state).not.toBe('Pending');
     expect(violationsOf(plan, this.snapshot)).toEqual([]);
     if (singleton.spec === undefined || lease === undefined || singleton.spec.paused) return;
     const holder = members.find((member) => isHolder(lease, member));

@@ -19,6 +19,22 @@ const flip: Action = { kind: 'flipService', service: 'db', expect: expectation, 
 const create = (slot: number): Action => ({ kind: 'createPod', pod: `db-${slot}`, slot, body: {} });
 const service: Action = { kind: 'createService', service: 'db', body: {} };
 const lease: Action = { kind: 'createLease', lease: 'db-active' };
+const record: Action = {
+  kind: 'recordSwitchover',
+  lease: 'db-active',
+  expect: expectation,
+  switchover: {
+    request: 'any',
+    acceptedWallMs: 0,
+    deadlineWallMs: 1,
+    state: 'Pending',
+    reason: 'Accepted',
+    message: 'm',
+    from: 'db-0_u',
+    to: undefined,
+  },
+};
+const removal: Action = { kind: 'removeRequest', singleton: 'db', expect: expectation };
 const event: Action = { kind: 'emitEvent', event: { identity: 'i', reason: 'Granted', type: 'Normal', message: 'm' } };
 const status: Action = { kind: 'writeStatus', resourceVersion: '1', status: {} };
 
@@ -42,6 +58,10 @@ describe('the stages of a plan', () => {
 
   it('never let the status overtake its events', () => {
     expect(kinds(event, event, status)).toEqual([['emitEvent', 'emitEvent'], ['writeStatus']]);
+  });
+
+  it('remove a request only when it stands in the Lease', () => {
+    expect(kinds(record, removal)).toEqual([['recordSwitchover'], ['removeRequest']]);
   });
 
   it('do not put together what the plan keeps apart', () => {

@@ -1,7 +1,15 @@
 /** What may happen to a singleton that is in order, each of which makes the operator write. */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import { LABEL, ROLE, headlessServiceName, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import {
+  ANNOTATION,
+  LABEL,
+  ROLE,
+  headlessServiceName,
+  holderIdentity,
+  leaseName,
+  serviceName,
+} from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod } from '../../src/api/objects.ts';
 import { NAMESPACE, SINGLETON, manifest } from '../simulation/manifest.ts';
 import type { World } from '../simulation/world.ts';
@@ -39,6 +47,13 @@ function standby(world: World): Pod {
   if (found === undefined) throw new Error('there is no standby');
   return found;
 }
+
+const asks = (world: World, request: string): void =>
+  void world.cluster.patch('user', SINGLETON_SERVICE, singletonOf(world), {
+    metadata: { annotations: { [ANNOTATION.switchover]: request } },
+  });
+
+const slotOfStandby = (world: World): string => standby(world).metadata.labels?.[LABEL.slot] ?? '';
 
 const changesSpec =
   (spec: object) =>
@@ -158,6 +173,34 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'its template is changed to a version that crashes as the active',
     happens: changesSpec({ template: manifest('fragile:2').spec.template }),
+  },
+  { name: 'a switchover to any is requested', happens: (world) => asks(world, 'any') },
+  { name: 'a switchover to a slot is requested', happens: (world) => asks(world, `slot:${slotOfStandby(world)}`) },
+  { name: 'a switchover to nobody is requested', happens: (world) => asks(world, 'db-9-nobody') },
+  {
+    name: 'a switchover is requested, and another one right after it',
+    happens: (world) => {
+      const slot = slotOfStandby(world);
+      asks(world, 'any');
+      world.engine.after(5, () => asks(world, `slot:${slot}`));
+    },
+  },
+  {
+    name: 'a switchover is requested and its target crashes',
+    happens: (world) => {
+      const pod = standby(world);
+      asks(world, pod.metadata.name);
+      world.engine.after(10, () => world.kubelets.crash(pod, 1, 5_000));
+    },
+  },
+  {
+    name: 'a better candidate takes over',
+    happens: (world) => {
+      const priorities = Array.from({ length: 3 }, (_, slot) => (String(slot) === slotOfStandby(world) ? 9 : 1));
+      changesSpec({ election: { strategy: 'Priority', priorities, preemption: 'AfterStable', stableSeconds: 2 } })(
+        world,
+      );
+    },
   },
   {
     name: 'its template is changed and a member is deleted',

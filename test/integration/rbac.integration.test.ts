@@ -7,8 +7,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { GROUP, LABEL } from '../../src/api/names.ts';
 import type { PodDisruptionBudget } from '../../src/api/objects.ts';
+import { ANNOTATION, GROUP, LABEL } from '../../src/api/names.ts';
 import { readAudit } from '../control-plane/audit.ts';
 import { serviceAccountToken, startControlPlane } from '../control-plane/control-plane.ts';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
@@ -119,7 +119,7 @@ async function used(): Promise<Set<string>> {
 describe('with the rights of deploy/rbac.yaml and no others, for all namespaces', () => {
   const healed = (name: string) => world.settled(name, ({ pods }) => expect(pods.every(isReady)).toBe(true));
 
-  test('a singleton is created, fails over, is scaled, gets a new template, and is healed', async () => {
+  test('a singleton is created, fails over, is switched over, scaled, gets a new template, and is healed', async () => {
     await world.create('db', aSpec({ replicas: 2 }));
     const before = await healed('db');
     await suite.nodes.crash(before.active.metadata);
@@ -129,6 +129,8 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
     await world.settled('db', ({ status }) => expect(status.ready).toBe('4/4'));
     await world.kubectl('scale', 'singletonservice/db', '--replicas=2');
     await healed('db');
+    await world.kubectl('annotate', 'singletonservice/db', `${ANNOTATION.switchover}=any`);
+    await world.told('db', ({ switchover }) => expect(switchover?.outcome).toBe('Completed'));
     await world.change('db', { template: aTemplate({ image: 'next' }), update: { minReadySeconds: 0 } });
     await world.settled('db', ({ status }) => expect(status.updatedReplicas).toBe(2));
     await suite.api.patch(world.of('db').service, { metadata: { labels: { [LABEL.name]: null } } });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { ApiError } from '../../src/adapters/ports.ts';
-import type { Pod } from '../../src/api/objects.ts';
+import type { KubeObject, Pod } from '../../src/api/objects.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { execute } from '../../src/operator/execute.ts';
 import type { Outcome } from '../../src/operator/execute.ts';
@@ -67,6 +67,37 @@ describe('a refused write', () => {
       if (verb === 'patch') throw new ApiError(409, 'Conflict', 'because of something else');
     };
     expect((await run(cluster, [strip])).kind).toBe('failed');
+  });
+});
+
+describe('a request for a switchover', () => {
+  const ask = (cluster: FakeCluster, request: string): void => {
+    cluster.edit<KubeObject>(SINGLETON_SERVICE, 'db', ({ metadata, ...rest }) => ({
+      ...rest,
+      metadata: { ...metadata, annotations: { 'singleton-operator.io/switchover': request, note: 'theirs' } },
+    }));
+  };
+  const removalOf = (cluster: FakeCluster): Action => {
+    const { uid = '', resourceVersion = '' } = cluster.find<KubeObject>(SINGLETON_SERVICE, 'db')?.metadata ?? {};
+    return { kind: 'removeRequest', singleton: 'db', expect: { uid, resourceVersion } };
+  };
+  const annotationsIn = (cluster: FakeCluster) =>
+    cluster.find<KubeObject>(SINGLETON_SERVICE, 'db')?.metadata.annotations;
+
+  it('is removed, and nobody else’s annotation', async () => {
+    const cluster = aCluster();
+    ask(cluster, 'any');
+    expect((await run(cluster, [removalOf(cluster)])).kind).toBe('done');
+    expect(annotationsIn(cluster)).toEqual({ note: 'theirs' });
+  });
+
+  it('is not removed when somebody has changed it since', async () => {
+    const cluster = aCluster();
+    ask(cluster, 'any');
+    const removal = removalOf(cluster);
+    ask(cluster, 'slot:1');
+    expect((await run(cluster, [removal])).kind).toBe('stale');
+    expect(annotationsIn(cluster)).toMatchObject({ 'singleton-operator.io/switchover': 'slot:1' });
   });
 });
 

@@ -164,20 +164,18 @@ describe('the spec in force', () => {
     expect(singleton.spec?.replicas).toBe(32);
   });
 
-  it('names what is not acted upon, a requested switchover included', () => {
+  it('names what is not acted upon, and the request for a switchover', () => {
     const { singleton } = seen(({ singletons }) =>
       singletons.apply(
         'MODIFIED',
         aSingleton(
-          { switchover: { deadlineSeconds: 9 } },
+          { fencing: { mode: 'Agent' } },
           { resourceVersion: '2', annotations: { 'singleton-operator.io/switchover': 'any' } },
         ),
       ),
     );
-    expect(singleton.notActedUpon).toEqual([
-      'spec.switchover',
-      'metadata.annotations[singleton-operator.io/switchover]',
-    ]);
+    expect(singleton.notActedUpon).toEqual(['spec.fencing']);
+    expect(singleton.request).toBe('any');
   });
 });
 

@@ -205,6 +205,36 @@ describe('a Lease', () => {
   });
 });
 
+describe('what became of a request, in a Lease,', () => {
+  const record = {
+    request: 'any',
+    acceptedWallMs: 1,
+    deadlineWallMs: 2,
+    state: 'Granted',
+    reason: 'Requested',
+    message: 'm',
+    from: 'db-0_u',
+    to: 'db-1_v',
+  };
+  const seen = (text: string) => leaseView(aLeaseObject({}, { annotations: { [ANNOTATION.switchover]: text } }), 'u');
+
+  it('is read as it was written, also before it was granted', () => {
+    expect(seen(JSON.stringify(record)).switchover).toEqual(record);
+    expect(seen(JSON.stringify({ ...record, to: undefined, state: 'Pending' })).switchover?.to).toBeUndefined();
+  });
+
+  it.each<[string, string]>([
+    ['no JSON', '{'],
+    ['null', 'null'],
+    ['an empty object', '{}'],
+    ['of a state that there is not', JSON.stringify({ ...record, state: 'Odd' })],
+    ['of a time that no date can tell', JSON.stringify({ ...record, acceptedWallMs: 1e300 })],
+    ['of a name that is no text', JSON.stringify({ ...record, to: 7 })],
+  ])('is nothing when it is %s', (_what, text) => {
+    expect(seen(text).switchover).toBeUndefined();
+  });
+});
+
 describe('a node', () => {
   it.each([
     ['topology.kubernetes.io/zone', 'a'],

@@ -31,9 +31,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
    * `spec selector=yes`: instead of the template.
    * `spec replicas=3 paused=true grace=10 nodeLoss=Wait after=30 strategy=Priority priorities=1,3,2
-   * prefer=zone:a:10,disk:ssd:1 quarantine=3/600/300 budget=false image=2
-   * switchover=Manual`: the spec from here on. A preference is a label, its value
-   * and the weight.
+   * prefer=zone:a:10,disk:ssd:1 stable=60 quarantine=3/600/300 budget=false deadline=30 image=2 switchover=Manual`: the spec from
+   * here on. A preference is a label, its value and the weight. `stable` switches preemption on, after so many seconds.
    */
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
@@ -54,7 +53,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         strategy: fields['strategy'] ?? 'Oldest',
         priorities: fields['priorities']?.split(',').map(Number),
         preferences: fields['prefer']?.split(',').map(preference),
+        ...(fields['stable'] !== undefined && {
+          preemption: 'AfterStable',
+          stableSeconds: Number(fields['stable']),
+        }),
       },
+      switchover: { deadlineSeconds: Number(fields['deadline'] ?? 30) },
     });
   },
   /** `adopted 0a 1a`: pods of somebody else's that the selector selects, Ready and without a label of ours. */
@@ -66,6 +70,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     everyone(world, (member) => (member.adopted === true ? undefined : world.change(member, { leaving: true }))),
   /** The selector does not select it any more. */
   'let-go': (world, name = 'active') => world.letGo(world.member(name)),
+  /** `request any`, `request slot:2`, `request pod 2a`: the annotation. `unrequest`: its user takes it away. */
+  request: (world, what = '', name) => world.ask(name === undefined ? what : world.member(name).pod),
+  unrequest: (world) => world.ask(undefined),
   /** `node node-1 zone=b`: its labels from here on. */
   node: (world, name = '', ...labels) => {
     world.changeNode(name, { labels: Object.fromEntries(labels.map((each) => each.split('='))) });
@@ -116,6 +123,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   vanish: (world, name = 'active') => world.remove(world.member(name)),
   /** The kubelets finish what is being deleted. */
   reap: (world) => everyone(world, (member) => (member.terminating ? world.remove(member) : undefined)),
+  'endpoints-stop': (world) => world.stopEndpoints(),
+  'endpoints-start': (world) => world.startEndpoints(),
   'standbys-need-the-active': (world) => world.setStandbysNeedTheActive(),
   // Users.
   label: (world, name = 'active', ...labels) => {

@@ -26,6 +26,7 @@ export class World {
   #crashAfter: number | undefined;
   #staysDown = false;
   #standbysNeedTheActive = false;
+  #hasEndpoints = true;
   #grants: Grants = new Map();
   /** Names in the order of their birth, for readers: `db-0-kx4v2` says nothing, `0a`, `0b` do. */
   readonly #births: string[] = [];
@@ -67,7 +68,7 @@ export class World {
       this.lines.push(`  ${this.#short(describe(action))}${next === undefined ? ' (refused: changed meanwhile)' : ''}`);
       if (next === undefined) return;
       this.#check(action, before, next);
-      this.snapshot = next;
+      this.snapshot = this.#withEndpoints(next);
       if (this.#crashAfter !== undefined) this.#crashAfter -= 1;
     }
     if (this.#crashAfter === 0) this.#crash();
@@ -193,7 +194,11 @@ export class World {
   }
 
   edit(fields: Partial<Snapshot>): void {
-    this.snapshot = withEndpoints({ ...this.snapshot, ...fields });
+    this.snapshot = this.#withEndpoints({ ...this.snapshot, ...fields });
+  }
+
+  #withEndpoints(next: Snapshot): Snapshot {
+    return this.#hasEndpoints ? withEndpoints(next) : { ...next, routedUids: this.snapshot.routedUids };
   }
 
   /** Adds to what is wrong with the node; undefined: nothing is any more. */
@@ -217,6 +222,21 @@ export class World {
     const generation = singleton.generation + 1;
     const problems = [{ path: 'spec.replicas', rule: 'must be 1 to 32, is 99' }];
     this.edit({ singleton: { ...singleton, generation, resourceVersion: nextVersion(this.snapshot), problems } });
+  }
+
+  ask(request: string | undefined): void {
+    const { singleton } = this.snapshot;
+    this.edit({ singleton: { ...singleton, resourceVersion: nextVersion(this.snapshot), request } });
+  }
+
+  /** The EndpointSlice controller rests: nobody new is routed. */
+  stopEndpoints(): void {
+    this.#hasEndpoints = false;
+  }
+
+  startEndpoints(): void {
+    this.#hasEndpoints = true;
+    this.edit({});
   }
 
   setStandbysNeedTheActive(): void {
@@ -304,11 +324,13 @@ export class World {
       )
       .filter(({ type }) => type !== 'StandbyReady')
       .map(({ type, status, reason }) => `${type}=${status} ${reason}`);
+    const { outcome, reason, request } = singleton.status?.switchover ?? {};
+    const asked = outcome === undefined ? '' : `; request ${this.#short(request ?? '')}: ${outcome} ${reason}`;
     const isReady = singleton.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
     return [
       `lease: ${holder}, term ${lease?.term ?? '-'}; selects: ${service === undefined ? 'no Service' : selects}; routed: ${routed.join(' ') || 'nobody'}`,
       ...members.map((member) => this.#stateOf(member)),
-      `told: ${[...(isReady === true ? ['Ready'] : []), ...conditions].join(', ') || 'nothing yet'}`,
+      `told: ${[...(isReady === true ? ['Ready'] : []), ...conditions].join(', ') || 'nothing yet'}${asked}`,
     ].join('\n');
   }
 

@@ -30,6 +30,7 @@ import type { Sent } from './faulty-wire.ts';
 import { ADOPTED_LABELS, LEADER_LEASE, NAMESPACE, SINGLETON } from './manifest.ts';
 import { NodeLossChecker } from './node-loss-checker.ts';
 import type { Nodes } from './nodes.ts';
+import { Reigns } from './reigns.ts';
 import type { Replica } from './replica.ts';
 import type { WireRequest } from './wire.ts';
 
@@ -48,6 +49,7 @@ export interface Violation {
     | 'slots'
     | 'successor'
     | 'node loss'
+    | 'flapping'
     | 'foreign'
     | 'assertion'
     | 'error';
@@ -102,6 +104,7 @@ const LOOKED_WITHIN_MS = 45_000;
 export class Checkers {
   readonly #options: CheckersOptions;
   readonly #nodeLoss: NodeLossChecker;
+  readonly #reigns: Reigns;
   readonly #authored = new Map<string, Authored>();
   /** Of the last SingletonService that was deleted. */
   #former: Grants = new Map();
@@ -117,6 +120,7 @@ export class Checkers {
   constructor(options: CheckersOptions) {
     this.#options = options;
     this.#nodeLoss = new NodeLossChecker(options.cluster, options.nodes);
+    this.#reigns = new Reigns(options.cluster, () => options.engine.nowMs);
   }
 
   onArrival(request: WireRequest, { begunAtMs, epoch }: Sent): void {
@@ -132,6 +136,8 @@ export class Checkers {
     const author = this.#serving?.author?.name === write.user ? this.#serving.author : undefined;
     const begunAtMs = this.#serving?.begunAtMs ?? 0;
     this.#judgePrecondition(write, author);
+    const needless = this.#reigns.onWrite(write, author !== undefined);
+    if (needless !== undefined) this.#broken('flapping', needless);
     switch (write.type) {
       case SINGLETON_SERVICE:
         this.#nodeLoss.onSingleton(write, this.#options.engine.nowMs);

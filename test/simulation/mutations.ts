@@ -35,6 +35,8 @@ const REFLECTOR = 'adapters/kubernetes/reflector.ts';
 const STORE = 'adapters/kubernetes/store.ts';
 const NODE_LOSS = 'core/node-loss.ts';
 const BEATS = 'operator/node-beats.ts';
+const PREEMPTION = 'core/preemption.ts';
+const SWITCHOVER = 'core/switchover.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -465,5 +467,47 @@ export const MUTATIONS: readonly Mutation[] = [
     file: MOVE,
     find: '...(singleton.spec?.selector !== undefined && { [LABEL.name]: null }),',
     replace: '',
+  },
+  {
+    name: 'leave-a-sound-node',
+    what: 'the active hands over although nobody drains its node',
+    file: 'core/planned.ts',
+    find: '  if (!isOnDrainingNode(holder, snapshot)) return undefined;\n',
+    replace: '',
+  },
+  {
+    name: 'preempt-by-age',
+    what: 'an older candidate takes over from an active that is as good',
+    file: PREEMPTION,
+    find: 'a.preference > b.preference || (a.preference === b.preference && a.priority > b.priority);',
+    replace: 'a.preference >= b.preference && (a.readySinceWallMs ?? 0) < (b.readySinceWallMs ?? 0);',
+  },
+  {
+    name: 'preempt-at-once',
+    what: 'a better candidate takes over without having been better for stableSeconds',
+    file: PREEMPTION,
+    find: '  const { stableMs } = spec.election;',
+    replace: '  const stableMs = Math.min(0, spec.election.stableMs);',
+  },
+  {
+    name: 'leave-the-request',
+    what: 'the annotation of a request that was taken up stays',
+    file: SWITCHOVER,
+    find: 'return { actions: [...taking, removal(snapshot)], recheckAtMs: undefined };',
+    replace: 'return { actions: taking, recheckAtMs: undefined };',
+  },
+  {
+    name: 'remove-the-request-whatever-it-says',
+    what: 'the annotation is removed although somebody has changed it since',
+    file: EXECUTE,
+    find: 'const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };',
+    replace: 'const patch = { metadata: { annotations: { [ANNOTATION.switchover]: null } } };',
+  },
+  {
+    name: 'forget-the-deadline',
+    what: 'a request that can not be granted waits for ever',
+    file: SWITCHOVER,
+    find: '  deadlineAtMs(record, question) <= question.now.monotonicMs;',
+    replace: '  deadlineAtMs(record, question) > Infinity;',
   },
 ];

@@ -1,7 +1,15 @@
 /** Everything that goes wrong, and everybody who interferes: each kind of fault with its weight, one after another by chance. */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import { LABEL, NO_FAILOVER, ROLE, headlessServiceName, leaseName, serviceName } from '../../src/api/names.ts';
+import {
+  ANNOTATION,
+  LABEL,
+  NO_FAILOVER,
+  ROLE,
+  headlessServiceName,
+  leaseName,
+  serviceName,
+} from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { Cluster } from './cluster.ts';
@@ -13,6 +21,7 @@ import type { Kubelets } from './kubelets.ts';
 import { attestNode, labelNode, loseNode, loseNodes } from './node-faults.ts';
 import { LEADER_LEASE, NAMESPACE, SINGLETON, manifest, someImage } from './manifest.ts';
 import type { Owner } from './owner.ts';
+import { changeElection, moveNode, request } from './planned-faults.ts';
 import type { Chance } from './random.ts';
 import type { Replica } from './replica.ts';
 import { deleteService, foreignService } from './service-faults.ts';
@@ -377,7 +386,7 @@ const editLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster, chance }, ob
     { metadata: { labels: { 'somebody.else/label': String(chance.below(100)) } } },
   ];
   // Without its record a Lease is taken at its word; what people write into it then is theirs to answer for.
-  if (lease.metadata.annotations === undefined) return undefined;
+  if (lease.metadata.annotations?.[ANNOTATION.move] === undefined) return undefined;
   const edit = chance.pick(edits) ?? {};
   cluster.patch(USER, LEASE, lease, edit);
   return `somebody edits the Lease: ${JSON.stringify(edit)}`;
@@ -514,6 +523,9 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [2, 'unheardMove', unheardMove],
   [0.5, 'restoreFromBackup', restoreFromBackup],
   ...DRAIN_FAULTS,
+  [5, 'request', request],
+  [3, 'changeElection', changeElection],
+  [2, 'moveNode', moveNode],
 ];
 
 /** What people do to objects, and the operator has to put right. */

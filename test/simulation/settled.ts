@@ -1,13 +1,14 @@
 /** What must be the case when nothing has gone wrong for a while: one active, routed, told of, and nothing to do (I6). */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import { LABEL, ROLE, budgetName, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
 import type { EndpointSlice, KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../../src/api/objects.ts';
+import { ANNOTATION, LABEL, ROLE, budgetName, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
 import { ADOPTED_LABELS, NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
 import type { Owner } from './owner.ts';
+import { isAdopting, isPreferred, preempts } from './preferred.ts';
 import type { Replica } from './replica.ts';
 
 export interface Question {
@@ -52,6 +53,11 @@ export function settledOn(question: Question): Verdict {
   const active = members.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
   if (active !== undefined && !isReady(active)) return wrong(`${active.metadata.name} is the active and not Ready`);
   if (active === undefined) return wrong(`the Lease is held by ${holder === '' ? 'nobody' : holder}, no member`);
+  const better =
+    preempts(singleton) && !isAdopting(singleton)
+      ? members.find((pod) => isPreferred(cluster, singleton, pod, active))
+      : undefined;
+  if (better !== undefined) return wrong(`${better.metadata.name} is preferred to the active`);
   const problem =
     wrongRouting(cluster, uid, all, active) ??
     wrongLabels(all, active) ??
@@ -128,6 +134,8 @@ function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string, act
 function wrongStatus({ status, metadata }: SingletonService, active: Pod): string | undefined {
   if (status?.active?.uid !== active.metadata.uid) return `the status tells of ${status?.active?.pod ?? 'no active'}`;
   if (status.observedGeneration !== metadata.generation) return 'the status is of an older generation';
+  if (metadata.annotations?.[ANNOTATION.switchover] !== undefined) return 'a request for a switchover is not taken up';
+  if (status.switchover?.outcome === 'Pending') return 'the outcome of a switchover is not told';
   const ready = status.conditions?.find(({ type }) => type === 'Ready');
   return ready?.status === 'True' ? undefined : `the status is not Ready: ${ready?.reason ?? 'no condition'}`;
 }

@@ -1,16 +1,18 @@
 /**
  * Small trials of a world that is in order and in which nothing else goes wrong: what people edit is put right, an active
- * that fails for good is replaced, and what is nobody's business makes nobody write. In the midst of many faults the next
+ * that fails for good is replaced, who is asked for is moved to, and what is nobody's business makes nobody write. In the midst of many faults the next
  * move would hide that such a thing is not done.
  */
-import { LEASE, POD, SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { KIND, LABEL, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { ANNOTATION, KIND, LABEL, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
+import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf } from '../../src/operator/views.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { cordon, evictAll } from './drains.ts';
 import { EDITS } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
+import { isUp } from './preferred.ts';
 import type { World } from './world.ts';
 
 const WITHIN_MS = 60_000;
@@ -117,7 +119,32 @@ const drain: Trial = async (world, { cluster, chance }) => {
     world.violated({ checker: 'I6', message: `${drained} was the active, and after the uncordon it is ${later}` });
 };
 
-const TRIALS: readonly Trial[] = [harmless, edit, edit, failure, nodeLoss, drain];
+/** Somebody asks for a member that is Ready, and gets it. */
+const request: Trial = async (world, { chance, cluster }) => {
+  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+  const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+  const members = cluster
+    .list<Pod>(POD)
+    .filter(
+      (pod) => controllerOf(pod)?.uid === singleton?.metadata.uid && pod.metadata.labels?.[LABEL.name] === SINGLETON,
+    );
+  const target = chance.pick(members.filter((pod) => isUp(pod) && identityOf(pod) !== holder));
+  if (target === undefined || singleton === undefined) return;
+  const asked = chance.happens(0.3) ? 'any' : target.metadata.name;
+  world.trace.note('trial', `somebody requests a switchover to ${asked}`);
+  cluster.patch('user', SINGLETON_SERVICE, singleton, {
+    metadata: { annotations: { [ANNOTATION.switchover]: asked } },
+  });
+  const active = await world.settle(WITHIN_MS);
+  const told = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE)?.status?.switchover;
+  const isRight = asked === 'any' ? active !== holder : active === identityOf(target);
+  if (active !== undefined && (!isRight || told?.request !== asked || told.outcome !== 'Completed'))
+    world.violated({ checker: 'I6', message: `asked for ${asked}, got ${active}, told ${JSON.stringify(told)}` });
+};
+
+const identityOf = ({ metadata }: Pick<Pod, 'metadata'>): string => holderIdentity(metadata.name, metadata.uid);
+
+const TRIALS: readonly Trial[] = [harmless, edit, edit, failure, nodeLoss, drain, request];
 
 export async function tryOut(world: World, targets: Targets, count: number): Promise<void> {
   for (let tried = 0; tried < count && !world.engine.isStopped; tried += 1)
