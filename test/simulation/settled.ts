@@ -143,7 +143,10 @@ function wrongStatus({ status, metadata }: SingletonService, active: Pod): strin
 /** A rollout ends: unless its version failed, all members are of the present template. */
 function wrongVersion({ spec, status }: SingletonService, members: readonly Pod[]): string | undefined {
   const wanted = imageOf((spec as { template?: { spec?: object } }).template?.spec);
-  const outdated = members.filter((pod) => imageOf(pod.spec) !== wanted);
+  // One whose revision somebody took away counts as outdated: nobody can tell.
+  const outdated = members.filter(
+    ({ spec: pod, metadata }) => imageOf(pod) !== wanted || metadata.labels?.[LABEL.revision] === undefined,
+  );
   const hasFailed = status?.conditions?.some(({ reason }) => reason === 'RolloutFailed') === true;
   return outdated.length === 0 || hasFailed ? undefined : `${namesOf(outdated)} have an image other than ${wanted}`;
 }
