@@ -74,7 +74,7 @@ const INVARIANTS: readonly (readonly [string, RegExp])[] = [
 const MODELS = fileURLToPath(new URL('../docs/model', import.meta.url));
 const PROGRAMS = ['spin', 'gcc'] as const;
 const MEMORY_MB = 3_000;
-const SEARCH_TIMEOUT_MS = 150_000;
+const SEARCH_TIMEOUT_MS = 600_000;
 
 interface Run {
   readonly status: number | null;

@@ -30,7 +30,7 @@ export async function simulatedWorld(endpointSlices: 'v1' | 'v1beta1'): Promise<
       server.evict('tester', POD, refOf(pod));
     },
     async eventually(what, look) {
-      while (controllers.some((controller) => controller.step()));
+      while (controllers.some(({ work }) => work.step()));
       const seen = await look();
       if (seen === undefined || seen === false) throw new Error(`nothing left to do, and still not ${what}`);
       return seen;

@@ -15,6 +15,7 @@ const { values } = parseArgs({
 
 const chosen = MUTATIONS.filter(({ name }) => values.only?.split(',').includes(name) ?? true);
 const endMs = performance.now() + Number(values['max-minutes']) * 60_000;
+const startedMs = performance.now();
 const missed: string[] = [];
 let tried = 0;
 console.log(`${'mutation'.padEnd(32)} ${'caught by'.padEnd(10)} ${'seeds'.padStart(5)}  what it does`);
@@ -29,5 +30,6 @@ for (const mutation of chosen) {
 }
 if (missed.length > 0) console.log(`\nnot caught: ${missed.join(', ')}`);
 if (tried < chosen.length) console.log(`\nout of time: ${tried} of ${chosen.length} mutations were tried`);
+console.log(`\n${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
 console.log(`${tried - missed.length} passed, ${missed.length} failed`);
 process.exitCode = missed.length === 0 ? 0 : 1;

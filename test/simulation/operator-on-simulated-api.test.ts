@@ -42,7 +42,7 @@ class World {
 
   async pass(ms: number): Promise<void> {
     for (let passed = 0; passed < ms; passed += 100) {
-      for (const controller of this.#controllers) controller.run();
+      for (const controller of this.#controllers) controller.work.run();
       for (const pod of this.pods) this.#runPod(pod);
       await this.clock.advance(100);
     }

@@ -1,4 +1,4 @@
-/** Counts for each PodDisruptionBudget the pods it protects, as kube-controller-manager does; it works only when it is told to. */
+/** Counts for each PodDisruptionBudget the pods it protects, as kube-controller-manager does. */
 import { POD } from '../../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../../src/adapters/ports.ts';
 import { budgetStatus, protects } from './budgets.ts';
@@ -6,32 +6,19 @@ import { keyOf } from './collection.ts';
 import { sameValue, sealed } from './json.ts';
 import type { Stored } from './kind.ts';
 import type { SimulatedApiServer } from './server.ts';
+import { WorkQueue } from './work-queue.ts';
 
 const USER = 'disruption-controller';
 
 export class DisruptionController {
   readonly #server: SimulatedApiServer;
-  /** Budgets to be looked at, by key. */
-  readonly #queue = new Map<string, Stored>();
+  /** Budgets whose counts may be out of date, by key. */
+  readonly work = new WorkQueue<Stored>((budget) => this.#sync(budget));
 
   /** It has to be made before the objects are: it learns of them by their writes. */
   constructor(server: SimulatedApiServer) {
     this.#server = server;
     server.onWrite((_user, _verb, before, after, type) => this.#see(before, after, type));
-  }
-
-  /** Counts for one budget. @returns false when there is none to look at */
-  step(): boolean {
-    for (const [key, budget] of this.#queue) {
-      this.#queue.delete(key);
-      this.#sync(budget);
-      return true;
-    }
-    return false;
-  }
-
-  get isIdle(): boolean {
-    return this.#queue.size === 0;
   }
 
   #see(before: Stored | undefined, after: Stored | undefined, type: ResourceType): void {
@@ -45,7 +32,7 @@ export class DisruptionController {
   }
 
   #enqueue(budget: Stored): void {
-    this.#queue.set(keyOf(budget.metadata.namespace, budget.metadata.name), budget);
+    this.work.add(keyOf(budget.metadata.namespace, budget.metadata.name), budget);
   }
 
   #sync({ metadata: { name, namespace = '' } }: Stored): void {

@@ -1,6 +1,5 @@
 /**
- * Keeps the EndpointSlices of Services equal to the pods they select, as kube-controller-manager does; it works only when
- * it is told to. One slice a Service, however many pods; IPv4 only.
+ * Keeps the EndpointSlices of Services equal to the pods they select, as kube-controller-manager does. One slice a Service, however many pods; IPv4 only.
  */
 import { SERVICE, POD } from '../../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../../src/adapters/ports.ts';
@@ -9,6 +8,7 @@ import { keyOf } from './collection.ts';
 import { sameValue, sealed } from './json.ts';
 import type { Stored } from './kind.ts';
 import type { SimulatedApiServer } from './server.ts';
+import { WorkQueue } from './work-queue.ts';
 
 const USER = 'endpointslice-controller';
 const OF_SERVICE = 'kubernetes.io/service-name';
@@ -29,31 +29,13 @@ export class EndpointSliceController {
   readonly #pods: ByNamespace<Pod> = new Map();
   /** The slices it made, by their Service's key. */
   readonly #slices = new Map<string, EndpointSlice>();
-  /** Services to be looked at, by key. */
-  readonly #queue = new Map<string, Ref>();
+  /** Services whose slice may be out of date, by key. */
+  readonly work = new WorkQueue<Ref>((ref, key) => this.#sync(key, ref));
 
   /** It has to be made before the objects are: it learns of them by their writes. */
   constructor(server: SimulatedApiServer) {
     this.#server = server;
     server.onWrite((_user, _verb, before, after, type) => this.#see(before, after, type));
-  }
-
-  /** Brings the slice of one Service up to date. @returns false when there is none to look at */
-  step(): boolean {
-    for (const [key, ref] of this.#queue) {
-      this.#queue.delete(key);
-      this.#sync(key, ref);
-      return true;
-    }
-    return false;
-  }
-
-  run(): void {
-    while (this.step());
-  }
-
-  get isIdle(): boolean {
-    return this.#queue.size === 0;
   }
 
   #see(before: Stored | undefined, after: Stored | undefined, type: ResourceType): void {
@@ -79,11 +61,11 @@ export class EndpointSliceController {
     const key = keyOf(namespace, name);
     if (after === undefined) this.#slices.delete(key);
     else this.#slices.set(key, after);
-    this.#queue.set(key, { namespace, name });
+    this.work.add(key, { namespace, name });
   }
 
   #enqueue({ metadata: { name, namespace = '' } }: KubeObject): void {
-    this.#queue.set(keyOf(namespace, name), { namespace, name });
+    this.work.add(keyOf(namespace, name), { namespace, name });
   }
 
   #sync(key: string, { namespace, name }: Ref): void {

@@ -1,10 +1,10 @@
 /**
- * Deletes what is owned by objects that are gone, as kube-controller-manager's garbage collector does; it works only
- * when it is told to. Background deletion only: nothing here asks for foreground, or for orphans.
+ * Deletes what is owned by objects that are gone, as kube-controller-manager's garbage collector does. Background deletion only: nothing here asks for foreground, or for orphans.
  */
 import type { ObjectRef, ResourceType } from '../../../src/adapters/ports.ts';
 import type { Stored } from './kind.ts';
 import type { SimulatedApiServer } from './server.ts';
+import { WorkQueue } from './work-queue.ts';
 
 const USER = 'generic-garbage-collector';
 
@@ -20,32 +20,13 @@ export class GarbageCollector {
   readonly #living = new Set<string>();
   /** By the UID of an owner: what names it, by UID. */
   readonly #dependents = new Map<string, Map<string, Dependent>>();
-  /** To be looked at, by UID. */
-  readonly #queue = new Map<string, Dependent>();
+  /** Objects that may have lost their owners, by UID. */
+  readonly work = new WorkQueue<Dependent>((dependent) => this.#look(dependent));
 
   /** It has to be made before the objects are: it learns of them by their writes. */
   constructor(server: SimulatedApiServer) {
     this.#server = server;
     server.onWrite((_user, _verb, before, after, type) => this.#see(before, after, type));
-  }
-
-  /** One look at one object that may have lost its owners. @returns false when there is none */
-  step(): boolean {
-    for (const dependent of this.#queue.values()) {
-      this.#queue.delete(dependent.uid);
-      this.#look(dependent);
-      return true;
-    }
-    return false;
-  }
-
-  /** All there is to do, with what follows from it. */
-  run(): void {
-    while (this.step());
-  }
-
-  get isIdle(): boolean {
-    return this.#queue.size === 0;
   }
 
   #look({ type, ref, uid }: Dependent): void {
@@ -69,7 +50,7 @@ export class GarbageCollector {
     for (const owner of ownerReferences) {
       const those = this.#dependents.get(owner.uid) ?? new Map<string, Dependent>();
       this.#dependents.set(owner.uid, those.set(uid, dependent));
-      if (!this.#living.has(owner.uid)) this.#queue.set(uid, dependent);
+      if (!this.#living.has(owner.uid)) this.work.add(uid, dependent);
     }
     return undefined;
   }
@@ -78,8 +59,8 @@ export class GarbageCollector {
     if (object === undefined) return;
     const { uid } = object.metadata;
     this.#living.delete(uid);
-    this.#queue.delete(uid);
-    for (const dependent of this.#dependents.get(uid)?.values() ?? []) this.#queue.set(dependent.uid, dependent);
+    this.work.drop(uid);
+    for (const dependent of this.#dependents.get(uid)?.values() ?? []) this.work.add(dependent.uid, dependent);
     this.#dependents.delete(uid);
   }
 }

@@ -238,7 +238,7 @@ describe('the scheduler', () => {
 
 describe('controllers', () => {
   it('do nothing by themselves, and one thing a step', () => {
-    const [garbage, slices] = [new GarbageCollector(server), new EndpointSliceController(server)];
+    const [garbage, slices] = [new GarbageCollector(server).work, new EndpointSliceController(server).work];
     const { uid } = aLease('owner').metadata;
     const ownerReferences = [{ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name: 'owner', uid }];
     aLease('a', { ownerReferences });
