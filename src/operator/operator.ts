@@ -1,4 +1,5 @@
 /** The operator without its process: reflectors fill the caches, changes fill the queue, its workers reconcile. */
+import { POD } from '../adapters/kubernetes/resources.ts';
 import { Reflector } from '../adapters/kubernetes/reflector.ts';
 import type { Store } from '../adapters/kubernetes/store.ts';
 import type { Metrics } from '../adapters/metrics.ts';

@@ -51,7 +51,10 @@ export function settledOn(question: Question): Verdict {
   const active = members.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
   if (active !== undefined && !isReady(active)) return wrong(`${active.metadata.name} is the active and not Ready`);
   if (active === undefined) return wrong(`the Lease is held by ${holder === '' ? 'nobody' : holder}, no member`);
-  const better = preempts(singleton) && !isAdopting(singleton) ? members.find((pod) => isPreferred(cluster, singleton, pod, active)) : undefined;
+  const better =
+    preempts(singleton) && !isAdopting(singleton)
+      ? members.find((pod) => isPreferred(cluster, singleton, pod, active))
+      : undefined;
   if (better !== undefined) return wrong(`${better.metadata.name} is preferred to the active`);
   const problem =
     wrongRouting(cluster, uid, all, active) ??
