@@ -223,8 +223,8 @@ export class Operator {
       const isOther = !sameJson(old && nodeView(old, []), current && nodeView(current, []));
       if (isOther) return this.#enqueueOn(name);
       const labels = changedKeys(old?.metadata.labels, current?.metadata.labels);
-      for (const pod of pods.byIndex('node', name))
-        for (const key of keysOfOwned(pod)) if (this.#preempts(key, labels)) this.#enqueue(key);
+      const keys = [...pods.byIndex('node', name).flatMap(keysOfOwned), ...pods.adoptersOnNode(name)];
+      for (const key of keys) if (this.#preempts(key, labels)) this.#enqueue(key);
     });
   }
 
