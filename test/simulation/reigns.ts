@@ -5,6 +5,7 @@
  * Causes, by the true state, at any time of the reign, whether an operator saw it or not:
  *   - the active was not Ready, was being deleted, ended, or was gone; or its slot was scaled away
  *   - its node was being drained
+ *   - it was of another template than the spec's, or somebody had edited what says so
  *   - somebody edited its labels, or edited or deleted the Lease
  * Or the move itself says why, and that is so:
  *   - `Requested`: somebody asked for it, in these words, and no other move has answered that
@@ -18,7 +19,7 @@ import type { Lease, Node, Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import type { Cluster, Write } from './cluster.ts';
-import { NAMESPACE, SINGLETON } from './manifest.ts';
+import { NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
 import { electionOf, isAdopting, isDrained, isPreferred, isUp, nodeOf, preempts } from './preferred.ts';
 
 interface Reign {
@@ -169,6 +170,7 @@ export class Reigns {
     if (active === undefined) return;
     if ((slotInName(SINGLETON, active.metadata.name) ?? 0) >= replicasOf(singleton))
       causes.add('its slot was scaled away');
+    if (imageOf(active.spec) !== wantedImage(singleton)) causes.add('it was of another template');
     const node: Node | undefined = nodeOf(this.#cluster, active);
     if (isDrained(node)) causes.add('its node was drained');
     for (const pod of pods)
@@ -179,6 +181,9 @@ export class Reigns {
     return this.#cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
   }
 }
+
+const wantedImage = (singleton: SingletonService): string =>
+  imageOf((singleton.spec as { template?: { spec?: object } } | undefined)?.template?.spec);
 
 const replicasOf = (singleton: SingletonService | undefined): number =>
   (singleton?.spec as { replicas?: number } | undefined)?.replicas ?? 1;
