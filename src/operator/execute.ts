@@ -80,16 +80,10 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       const patch = leasePatch(singleton, action.expect, action);
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
     }
-    case 'recordSwitchover': {
-      const annotations = { [ANNOTATION.switchover]: JSON.stringify(action.switchover) };
-      const patch = { metadata: { ...preconditions(action.expect), annotations } };
-      return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
-    }
-    case 'removeRequest': {
-      const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
-      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(action.singleton), patch);
-      return caches.singletons.acceptWrite(await written);
-    }
+    case 'recordSwitchover':
+      return recordSwitchover(action, ref(action.lease), { api, caches });
+    case 'removeRequest':
+      return removeRequest(action, ref(action.singleton), { api, caches });
     case 'createLease': {
       const body = newLease(singleton, action.lease);
       return caches.leases.acceptWrite(await api.create<Lease>(LEASE, singleton.namespace, body));
@@ -138,6 +132,28 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     default:
       return action satisfies never;
   }
+}
+
+type Place = { readonly namespace: string; readonly name: string };
+type Written<K extends Action['kind']> = Extract<Action, { kind: K }>;
+
+async function recordSwitchover(
+  { expect, switchover }: Written<'recordSwitchover'>,
+  place: Place,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<void> {
+  const annotations = { [ANNOTATION.switchover]: JSON.stringify(switchover) };
+  const patch = { metadata: { ...preconditions(expect), annotations } };
+  caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, place, patch));
+}
+
+async function removeRequest(
+  action: Written<'removeRequest'>,
+  place: Place,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<void> {
+  const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
+  caches.singletons.acceptWrite(await api.mergePatch<SingletonService>(SINGLETON_SERVICE, place, patch));
 }
 
 /** The server answers 409 when the object is another one, or no longer what the decision saw. */
