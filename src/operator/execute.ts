@@ -81,9 +81,8 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
     }
     case 'recordSwitchover':
-      return recordSwitchover(action, ref(action.lease), { api, caches });
     case 'removeRequest':
-      return removeRequest(action, ref(action.singleton), { api, caches });
+      return writeRequest(action, singleton, { api, caches });
     case 'createLease': {
       const body = newLease(singleton, action.lease);
       return caches.leases.acceptWrite(await api.create<Lease>(LEASE, singleton.namespace, body));
@@ -111,8 +110,7 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'deleteBudget':
       return api.delete(disruptionBudgets, ref(action.budget), preconditions(action.expect));
     case 'checkTemplate':
-      await api.create(POD, singleton.namespace, action.body, { dryRun: true });
-      return;
+      return void (await api.create(POD, singleton.namespace, action.body, { dryRun: true }));
     case 'createPod':
       return caches.pods.acceptWrite(await api.create<Pod>(POD, singleton.namespace, action.body));
     case 'deletePod':
@@ -134,25 +132,19 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
   }
 }
 
-type Place = { readonly namespace: string; readonly name: string };
-type Written<K extends Action['kind']> = Extract<Action, { kind: K }>;
-
-async function recordSwitchover(
-  { expect, switchover }: Written<'recordSwitchover'>,
-  place: Place,
+/** The two sides of a request for a switchover: what the Lease says of it, and the annotation that made it. */
+async function writeRequest(
+  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' }>,
+  { namespace }: SingletonView,
   { api, caches }: Pick<Executor, 'api' | 'caches'>,
 ): Promise<void> {
-  const annotations = { [ANNOTATION.switchover]: JSON.stringify(switchover) };
-  const patch = { metadata: { ...preconditions(expect), annotations } };
-  caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, place, patch));
-}
-
-async function removeRequest(
-  action: Written<'removeRequest'>,
-  place: Place,
-  { api, caches }: Pick<Executor, 'api' | 'caches'>,
-): Promise<void> {
+  if (action.kind === 'recordSwitchover') {
+    const annotations = { [ANNOTATION.switchover]: JSON.stringify(action.switchover) };
+    const patch = { metadata: { ...preconditions(action.expect), annotations } };
+    return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, { namespace, name: action.lease }, patch));
+  }
   const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
+  const place = { namespace, name: action.singleton };
   caches.singletons.acceptWrite(await api.mergePatch<SingletonService>(SINGLETON_SERVICE, place, patch));
 }
 
