@@ -80,16 +80,9 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       const patch = leasePatch(singleton, action.expect, action);
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
     }
-    case 'recordSwitchover': {
-      const annotations = { [ANNOTATION.switchover]: JSON.stringify(action.switchover) };
-      const patch = { metadata: { ...preconditions(action.expect), annotations } };
-      return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
-    }
-    case 'removeRequest': {
-      const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
-      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(action.singleton), patch);
-      return caches.singletons.acceptWrite(await written);
-    }
+    case 'recordSwitchover':
+    case 'removeRequest':
+      return writeRequest(action, singleton, { api, caches });
     case 'createLease': {
       const body = newLease(singleton, action.lease);
       return caches.leases.acceptWrite(await api.create<Lease>(LEASE, singleton.namespace, body));
@@ -117,8 +110,7 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'deleteBudget':
       return api.delete(disruptionBudgets, ref(action.budget), preconditions(action.expect));
     case 'checkTemplate':
-      await api.create(POD, singleton.namespace, action.body, { dryRun: true });
-      return;
+      return void (await api.create(POD, singleton.namespace, action.body, { dryRun: true }));
     case 'createPod':
       return caches.pods.acceptWrite(await api.create<Pod>(POD, singleton.namespace, action.body));
     case 'deletePod':
@@ -138,6 +130,22 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     default:
       return action satisfies never;
   }
+}
+
+/** The two sides of a request for a switchover: what the Lease says of it, and the annotation that made it. */
+async function writeRequest(
+  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' }>,
+  { namespace }: SingletonView,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<void> {
+  if (action.kind === 'recordSwitchover') {
+    const annotations = { [ANNOTATION.switchover]: JSON.stringify(action.switchover) };
+    const patch = { metadata: { ...preconditions(action.expect), annotations } };
+    return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, { namespace, name: action.lease }, patch));
+  }
+  const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
+  const place = { namespace, name: action.singleton };
+  caches.singletons.acceptWrite(await api.mergePatch<SingletonService>(SINGLETON_SERVICE, place, patch));
 }
 
 /** The server answers 409 when the object is another one, or no longer what the decision saw. */

@@ -50,6 +50,7 @@ export class Reigns {
   /** When each pod was last preferred to the active, by UID. */
   readonly #preferredAtMs = new Map<string, number>();
   #electionChangedAtMs = 0;
+  readonly #drainedAtMs = new Map<string, number>();
   /** Of all that it was scaled to. */
   #leastReplicas = Infinity;
 
@@ -63,6 +64,8 @@ export class Reigns {
     const needless = write.type === LEASE ? this.#onLease(write, isOperators) : undefined;
     if (write.type === SINGLETON_SERVICE) this.#onSingleton(write, isOperators);
     if (write.type === POD) this.#onPod(write, isOperators);
+    const node: Node | undefined = write.type === NODE ? write.before : undefined;
+    if (node !== undefined && isDrained(node)) this.#drainedAtMs.set(node.metadata.name, this.#nowMs());
     if ([SINGLETON_SERVICE, POD, NODE].includes(write.type)) this.#lookAround();
     return needless;
   }
@@ -95,6 +98,7 @@ export class Reigns {
     if (isAnswer || old.causes.size > 0) return undefined;
     // Whether its node is lost is judged by who knows the beats (node-loss-checker.ts).
     if (note.reason === 'NodeLost') return undefined;
+    if (note.reason === 'NodeDraining' && this.#wasDrainedLately(old)) return undefined;
     if (note.reason === 'SwitchoverRolledBack' && old.reason === 'Requested') return undefined;
     if (note.reason === 'ScaledDown' && this.#isUnderAnOldSpec(old)) return undefined;
     const problem = note.reason === 'Preempted' ? this.#notPreempted(old, note) : 'nothing had happened to it';
@@ -116,6 +120,14 @@ export class Reigns {
     const { strategy, priorities = [] } = singleton === undefined ? {} : electionOf(singleton);
     const isBroken = strategy === 'Priority' && priorities.length < replicasOf(singleton);
     return isBroken && (slotInName(SINGLETON, holder.split('_')[0] ?? '') ?? 0) >= this.#leastReplicas;
+  }
+
+  /** Nodes are not read live: a watch that lags tells of a drain that is over. */
+  #wasDrainedLately({ holder }: Reign): boolean {
+    const pod = this.#cluster
+      .list<Pod>(POD)
+      .find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+    return this.#nowMs() - (this.#drainedAtMs.get(pod?.spec?.nodeName ?? '') ?? -Infinity) < LATELY_MS;
   }
 
   #notPreempted({ sinceMs }: Reign, { to }: MoveNote): string | undefined {
