@@ -152,14 +152,22 @@ function restsOn({ snapshot, plan: { actions } }: Look): Rests {
 /**
  * Nodes in trouble, when somebody is given up or chosen: the watch of their beats may be silent, not they. And with policy
  * Wait the node of the active: Kubernetes says of the pods of a lost node that they are not Ready, and the watch of pods
- * may tell that before the watch of nodes tells why.
+ * may tell that before the watch of nodes tells why. A planned move is made for what a node says of itself, too: that it is
+ * drained, or preferred; nobody must be moved for what is over.
  */
 function nodesRestedOn({ snapshot, plan: { actions } }: Look): string[] {
   const { nodeLoss, singleton } = snapshot;
   const gives = actions.some(({ kind }) => kind === 'grantLease' || kind === 'createPod' || kind === 'deletePod');
   if (!gives) return [];
-  const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);
-  return known([...Object.keys(nodeLoss.nodes), waits ? activesNode(snapshot) : undefined]);
+  const grant = actions.find(isGrant);
+  const isPlanned = grant?.move.kind === 'Switchover';
+  const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && grant !== undefined;
+  const target = snapshot.members.find(({ uid }) => uid === grant?.to.uid)?.node;
+  return known([
+    ...Object.keys(nodeLoss.nodes),
+    isPlanned || waits ? activesNode(snapshot) : undefined,
+    isPlanned ? target : undefined,
+  ]);
 }
 
 const known = (pods: readonly (string | undefined)[]): string[] => [

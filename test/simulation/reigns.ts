@@ -122,7 +122,7 @@ export class Reigns {
     return isBroken && (slotInName(SINGLETON, holder.split('_')[0] ?? '') ?? 0) >= this.#leastReplicas;
   }
 
-  /** Nodes are not read live: a watch that lags tells of a drain that is over. */
+  /** An operator may freeze between its read of the node and the grant. */
   #wasDrainedLately({ holder }: Reign): boolean {
     const pod = this.#cluster
       .list<Pod>(POD)
