@@ -39,8 +39,13 @@ export const highestTermOutsideLease = (snapshot: Snapshot): number => highestTe
 function highestTerm(snapshot: Snapshot, inLease: number): number {
   const written = Math.max(highestCredible(0, [snapshot.singleton.status?.term]), inLease);
   const selectorTerm = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
-  return Math.max(written, highestCredible(written, [selectorTerm, ...snapshot.members.map((member) => member.term)]));
+  const labelled = [...snapshot.members, ...formerMembers(snapshot)].map(({ term }) => term);
+  return Math.max(written, highestCredible(written, [selectorTerm, ...labelled]));
 }
+
+/** An adopted pod that has ended is no member any more, be it the last that bears witness of a term. */
+const formerMembers = ({ singleton, strangers }: Snapshot): { term: number | undefined }[] =>
+  singleton.spec?.selector === undefined ? [] : strangers.map(({ term }) => ({ term: parseTerm(term) }));
 
 /** The term of the next grant. */
 export const nextTerm = (snapshot: Snapshot, lease: LeaseView): number => highestTerm(snapshot, lease.term) + 1;

@@ -59,6 +59,14 @@ describe('the term of the next grant', () => {
     ['is above what the status knows', aSteadyState().status({ term: 9 }), 10],
     ['is above what the Service selects', aSteadyState().serviceSelecting(9), 10],
     ['is above what a pod carries', aSteadyState().where(1, (pod) => pod.term(9)), 10],
+    [
+      'is above what a pod carries that was adopted and has ended',
+      aSteadyState()
+        .changingSpec({ template: undefined, selector: { matchLabels: { app: 'web' } } })
+        .withStranger({ term: '9' }),
+      10,
+    ],
+    ['is not raised by a pod that was never a member', aSteadyState().withStranger({ term: '9' }), 2],
     ['does not follow a term that no singleton comes to', aSteadyState().where(1, (pod) => pod.term(1_999_999_999)), 2],
     ['does not follow a label above 32 bits', aSteadyState().where(1, (pod) => pod.term(9_999_999_999)), 2],
     ['does not follow a selector that no singleton comes to', aSteadyState().serviceSelecting(2_000_000_000), 2],
