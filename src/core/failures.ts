@@ -7,8 +7,8 @@
  * outlives the operator. It is in wall-clock time, for it is shared by operators: clocks that differ make a quarantine
  * longer or shorter, and nothing unsafe.
  */
+import { holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { podOf } from './lease.ts';
 import type { Need } from './move.ts';
 import type { Failure, Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
 
@@ -51,7 +51,7 @@ export function failuresWith(snapshot: Snapshot, spec: Spec, lease: LeaseView, n
 type MoveFailures = readonly Failure[] | undefined;
 
 const failureOf = ({ holder, move }: LeaseView, { since }: Need): Failure => ({
-  pod: podOf(holder),
+  holder,
   atWallMs: since.wallMs,
   reignMs: Math.max(0, since.wallMs - (move?.grantedWallMs ?? since.wallMs)),
 });
@@ -61,7 +61,7 @@ const failureOf = ({ holder, move }: LeaseView, { since }: Need): Failure => ({
  * failures as the active lay within one window, and for the duration after the last of them.
  */
 export function quarantineOverAtWallMs(
-  { pod }: Member,
+  { pod, uid }: Member,
   snapshot: Snapshot,
   spec: Spec,
   now: Instant,
@@ -69,7 +69,7 @@ export function quarantineOverAtWallMs(
   const { failures, windowMs, durationMs } = spec.failover.quarantine;
   // A clock that was set back must not make a failure lie in the future.
   const times = failuresIn(snapshot)
-    .filter((failure) => failure.pod === pod)
+    .filter(({ holder }) => holder === holderIdentity(pod, uid))
     .map(({ atWallMs }) => Math.min(atWallMs, now.wallMs));
   const ends = times
     .filter((time, index) => time - (times[index - failures + 1] ?? -Infinity) <= windowMs)

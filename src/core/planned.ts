@@ -3,13 +3,13 @@
  * checks; the first that wishes for a move is the answer. What is forced (`neededMove`) always goes first.
  */
 import type { Spec } from '../api/spec.ts';
-import { isOnDrainingNode } from './avoidance.ts';
+import { avoidance, isOnDrainingNode } from './avoidance.ts';
+import { candidates } from './candidates.ts';
 import type { Need } from './move.ts';
 import { preemption } from './preemption.ts';
 import { rolloutStep } from './rollout.ts';
 import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
 import { requestedWish } from './switchover.ts';
-import { willing } from './willing.ts';
 
 export interface PlannedQuestion {
   readonly snapshot: Snapshot;
@@ -37,14 +37,20 @@ type Check = (question: PlannedQuestion) => Wish | Later | undefined;
 
 /** The move goes first, so that the drain has nothing left to wait for. */
 const nodeDraining: Check = (question) => {
-  const { snapshot, holder } = question;
+  const { snapshot, spec, holder, now } = question;
   if (!isOnDrainingNode(holder, snapshot)) return undefined;
   const node = holder.node ?? '';
   return {
     reason: 'NodeDraining',
     message: `node ${node} of the active pod ${holder.pod} is being drained (${snapshot.nodes[node]?.draining ?? ''})`,
-    targets: willing(question),
+    targets: candidates(snapshot, spec, now).filter((member) => mayBeDrainedTo(member, question)),
   };
+};
+
+/** Rather to one that has failed of late than to nobody: the drain goes on in any case. */
+const mayBeDrainedTo = (member: Member, question: PlannedQuestion): boolean => {
+  const avoided = avoidance(member, question);
+  return avoided === undefined || avoided.name === 'Quarantined';
 };
 
 /** The standbys are updated: the last step of a rollout that a client could notice. */

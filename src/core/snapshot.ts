@@ -167,7 +167,8 @@ export interface MoveRecord {
 }
 
 export interface Failure {
-  readonly pod: string;
+  /** Holder identity: a StatefulSet gives the name to the next pod, which has done nothing yet. */
+  readonly holder: string;
   readonly atWallMs: number;
   /** How long it had been the active. */
   readonly reignMs: number;

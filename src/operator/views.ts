@@ -172,7 +172,7 @@ function withKnownFailures({ failures, ...move }: MoveRecord): MoveRecord {
 }
 
 const isFailure = (failure: Partial<Failure> | null): failure is Failure =>
-  typeof failure?.pod === 'string' && isTime(failure.atWallMs) && isTime(failure.reignMs);
+  typeof failure?.holder === 'string' && isTime(failure.atWallMs) && isTime(failure.reignMs);
 
 /** Undefined for what no operator wrote: then there is no request. */
 function parseSwitchover(text: string | undefined): SwitchoverRecord | undefined {

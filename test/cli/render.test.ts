@@ -52,7 +52,7 @@ function objectOf(builder: SnapshotBuilder, more: object = {}, annotations?: Rec
 
 describe('why', () => {
   const zoned = steady.node('node-0', { zone: 'a' }).node('node-1', { zone: 'b' });
-  const failure = { pod: 'db-1-a', atWallMs: WALL_MS, reignMs: 60_000 };
+  const failure = { holder: 'db-1-a_uid-db-1-a', atWallMs: WALL_MS, reignMs: 60_000 };
   it.each<[string, SnapshotBuilder]>([
     ['steady', zoned.where(2, (pod) => pod.noFailover()).told()],
     ['crashed', steady.where(0, (pod) => pod.crashed())],

@@ -117,7 +117,9 @@ describe('a member that is better avoided', () => {
   const pods = ['db-1-a', 'db-1-a', 'db-1-a'];
   const quarantined = steady
     .spec({ failover: { quarantine: { failures: 3, windowSeconds: 600, durationSeconds: 300 } } })
-    .leaseHeldBy(0, 1, { failures: pods.map((pod) => ({ pod, atWallMs: NOW.wallMs, reignMs: 60_000 })) });
+    .leaseHeldBy(0, 1, {
+      failures: pods.map((pod) => ({ holder: `${pod}_uid-${pod}`, atWallMs: NOW.wallMs, reignMs: 60_000 })),
+    });
 
   it('comes after the others, and the reason is told with it', () => {
     const { members, ifActiveFailed } = explained(quarantined);

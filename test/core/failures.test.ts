@@ -8,7 +8,7 @@ const SECOND_MS = 1_000;
 
 /** Seconds before now, each after a reign of a minute unless told otherwise. */
 const failed = (pod: string, secondsAgo: number, reignMs = 60_000): Failure => ({
-  pod,
+  holder: `${pod}_uid-${pod}`,
   atWallMs: WALL_MS - secondsAgo * SECOND_MS,
   reignMs,
 });
@@ -44,6 +44,12 @@ describe('quarantine', () => {
     ['three failures over more than a window', of(611, 300, 10), {}, undefined],
     ['three failures long ago', of(330, 320, 300), {}, undefined],
     ['three failures, and a single one after them that lengthens nothing', of(880, 850, 290, 5), {}, 10],
+    [
+      'three failures of pods that had its name before',
+      of(3, 2, 1).map((failure) => ({ ...failure, holder: 'db-1-a_uid-of-another' })),
+      {},
+      undefined,
+    ],
     ['three failures of others', [failed('db-2-a', 3), failed('db-2-a', 2), failed('db-0-a', 1)], {}, undefined],
     ['one failure, where one is enough', of(10), { failures: 1, durationSeconds: 60 }, 50],
     ['any number of failures, switched off', of(3, 2, 1), { durationSeconds: 0 }, undefined],
@@ -97,7 +103,7 @@ describe('the history of failures', () => {
   it('grows by the active that failed, and how long it was the active', () => {
     expect(after([failed('db-1-a', 5)], 'ActiveUnready')).toEqual([
       failed('db-1-a', 5),
-      { pod: 'db-0-a', atWallMs: WALL_MS, reignMs: 30_000 },
+      { holder: 'db-0-a_uid-db-0-a', atWallMs: WALL_MS, reignMs: 30_000 },
     ]);
   });
 

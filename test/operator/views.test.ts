@@ -165,8 +165,8 @@ describe('a Lease', () => {
   });
 
   it('keeps what it tells of failures, as far as it is to be understood', () => {
-    const failure = { pod: 'db-1-a', atWallMs: 5, reignMs: 7 };
-    const failures = [failure, null, { pod: 'db-1-a' }, { ...failure, atWallMs: 1e300 }];
+    const failure = { holder: 'db-1-a_uid-db-1-a', atWallMs: 5, reignMs: 7 };
+    const failures = [failure, null, { holder: 'db-1-a_uid-db-1-a' }, { ...failure, atWallMs: 1e300 }];
     expect(leaseView(withMove(JSON.stringify({ ...move, failures })), 'uid-db').move?.failures).toEqual([failure]);
     expect(leaseView(withMove(JSON.stringify({ ...move, failures: 'many' })), 'uid-db').move).toMatchObject({
       term: 3,
