@@ -14,6 +14,10 @@ else
   if [ -n "${KINDKIT:-}" ]; then "$KINDKIT/kind-up.sh"; else kind create cluster --config "$root/kind-config.yaml" --name "$KIND_CLUSTER" --wait 120s; fi
 fi
 
+# A control plane has its own cores elsewhere. Here it shares a few with every node, and a node that starts a container, or
+# writes kube-proxy's rules, wants all of them.
+docker update --cpu-shares 8192 "$KIND_CLUSTER-control-plane" >/dev/null
+
 zones=(zone-a zone-a zone-b)
 i=0
 for node in $(kind get nodes --name "$KIND_CLUSTER" | grep -- '-worker' | sort); do

@@ -14,7 +14,7 @@ import type { Case, CaseOptions, Measurement } from './cases.ts';
 import { Cluster } from './cluster.ts';
 import { checksOf, closing, listed, table } from './table.ts';
 import type { CaseResult, Check } from './table.ts';
-import type { Share } from './watcher.ts';
+import type { Share } from './share.ts';
 
 interface Options extends CaseOptions {
   readonly cases: readonly Case[];

@@ -31,6 +31,12 @@ describe('what a client recorded', () => {
     });
   });
 
+  it('has a hole that no answer ends when the client is stopped in it, or none begins', () => {
+    expect(verdict('a 0-5', 'a 4-9', '! 10-11', '! 90-91').longestHoleMs).toBe(81);
+    expect(verdict('! 0-5', '! 40-41', 'a 60-64').longestHoleMs).toBe(64);
+    expect(verdict('! 0-5', '! 40-41').longestHoleMs).toBe(40);
+  });
+
   it('is in order when terms rise', () => {
     expect(verdict('a 0-5', 'b 5-9', 'c 10-12', 'a 13-15')).toMatchObject({ backwards: 0, unknown: 0, overlapMs: 0 });
   });

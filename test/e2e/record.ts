@@ -29,7 +29,7 @@ export interface Verdict {
   readonly failed: number;
   /** How often each error was seen. */
   readonly errors: Readonly<Record<string, number>>;
-  /** Longest time from one answer to the next. */
+  /** Longest time without an answer. */
   readonly longestHoleMs: number;
   /** Longest time for which a pod of an older term still answered new requests after one of a newer term had answered. */
   readonly overlapMs: number;
@@ -64,11 +64,13 @@ export function judge(answers: readonly Answer[], termsOf: ReadonlyMap<string, r
   return { requests: answers.length, failed, errors, longestHoleMs: longestHole(answers), ...order(answers, termsOf) };
 }
 
+/** From the first request to the last: one that lasts until the clients are stopped is at least that long. */
 function longestHole(answers: readonly Answer[]): number {
-  const times = answers
+  const answered = answers
     .filter(({ error }) => error === undefined)
     .map(({ doneMs }) => doneMs)
     .toSorted((a, b) => a - b);
+  const times = [answers[0]?.sentMs ?? 0, ...answered, answers.at(-1)?.sentMs ?? 0];
   return times.slice(1).reduce((longest, time, index) => Math.max(longest, time - (times[index] ?? time)), 0);
 }
 
