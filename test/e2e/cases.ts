@@ -3,25 +3,15 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { auditedShare, auditedWrites } from './audit.ts';
-import { ignoreMissing } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
 import { cut, heal, pause, signalPod, startApiServer, stopApiServer, unpause } from './faults.ts';
-import type { Pod } from './objects.ts';
-import { answersOf, judge } from './record.ts';
-import type { ClientRecord, Verdict } from './record.ts';
+import { isReady } from './objects.ts';
+import type { NodeObject, Pod } from './objects.ts';
 import { apply, kubectl } from './shell.ts';
-import type { Share } from './share.ts';
+import { adopted, drainedInTurn, rolledOut, switchedOver } from './planned.ts';
+import { NEW_SERVICE_MS, watching } from './watching.ts';
+import type { Measurement, Plan } from './watching.ts';
 import { NAMESPACE, singleton } from './workload.ts';
-
-/** One repetition, summed over the clients. */
-export interface Measurement {
-  readonly fresh: Verdict;
-  readonly kept: Verdict;
-  /** From the status change of the fallen active to the EndpointSlice. */
-  readonly share?: Share | undefined;
-  /** What is wrong, in words. */
-  readonly wrong?: readonly string[];
-}
 
 export interface Case {
   readonly name: string;
@@ -46,58 +36,6 @@ export interface CaseOptions {
 }
 
 /**
- * Long enough to see what comes after a move: kube-proxy, which writes its rules at most once a second; a late pod; a
- * second move.
- */
-const TAIL_MS = 1_300;
-const HEAD_MS = 400;
-
-interface Plan {
-  readonly name?: string;
-  /** Nodes on which no client may be: those that the fault hits. */
-  readonly avoid?: readonly (string | undefined)[];
-  readonly everyMs?: number;
-  readonly tailMs?: number;
-  /** The fault, until its consequences are there. Clients run all the time. */
-  during(): Promise<unknown>;
-}
-
-async function watching(cluster: Cluster, plan: Plan): Promise<Measurement & { startedMs: number }> {
-  cluster.watcher.clear();
-  const client = await cluster.watch(plan.name ?? 'echo', plan.avoid ?? [], {
-    ...(plan.everyMs !== undefined && { everyMs: plan.everyMs }),
-  });
-  let records: ClientRecord[];
-  const startedMs = performance.now();
-  try {
-    await sleep(HEAD_MS);
-    await plan.during();
-    await sleep(plan.tailMs ?? TAIL_MS);
-  } finally {
-    records = await client.stop();
-  }
-  const { terms } = cluster.watcher;
-  const of = (column: 'fresh' | 'kept') =>
-    records.map((record) => judge(answersOf(record, record[column]), terms)).reduce(worst);
-  return { fresh: of('fresh'), kept: of('kept'), startedMs };
-}
-
-function worst(a: Verdict, b: Verdict): Verdict {
-  const errors: Record<string, number> = { ...a.errors };
-  for (const [error, count] of Object.entries(b.errors)) errors[error] = (errors[error] ?? 0) + count;
-  return {
-    requests: a.requests + b.requests,
-    failed: a.failed + b.failed,
-    errors,
-    longestHoleMs: Math.max(a.longestHoleMs, b.longestHoleMs),
-    overlapMs: Math.max(a.overlapMs, b.overlapMs),
-    backwards: a.backwards + b.backwards,
-    unknown: a.unknown + b.unknown,
-    strays: [...a.strays, ...b.strays],
-  };
-}
-
-/**
  * Where what is timed is the hole and not what fails: a client that asks every few milliseconds takes a fifth of two cores,
  * just when the machine has a container to start and a move to make.
  */
@@ -112,7 +50,7 @@ interface MoveOptions {
 const movesAfter =
   (fault: (cluster: Cluster, active: Pod) => Promise<unknown>, { everyMs, afterwards }: MoveOptions = {}) =>
   async (cluster: Cluster): Promise<Measurement> => {
-    const active = await cluster.settled();
+    const active = await cluster.settledForLong();
     const startedWallMs = Date.now();
     const { startedMs, ...measured } = await watching(cluster, {
       avoid: [active.spec.nodeName],
@@ -150,10 +88,7 @@ const nodeLost =
           await sleep(1_000);
           await end(node);
           isLost = false;
-          await cluster.until(`${node} to be Ready`, async () => {
-            const found = await cluster.pods('echo');
-            return found.some((pod) => pod.metadata.uid === active.metadata.uid && isStandbyAgain(pod));
-          });
+          await cluster.until(`${node} to be Ready`, () => isBackAsStandby(cluster, active));
         },
       });
       return { ...measured, wrong };
@@ -162,9 +97,13 @@ const nodeLost =
     }
   };
 
-const isStandbyAgain = (pod: Pod): boolean =>
-  pod.metadata.labels?.['singleton-operator.io/role'] === 'standby' &&
-  pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+/** Its node is Ready, and it is a standby there, or has gone: another may have been created in its place meanwhile. */
+async function isBackAsStandby(cluster: Cluster, old: Pod): Promise<boolean> {
+  const nodes = await cluster.api.list<NodeObject>('/api/v1/nodes');
+  if (!nodes.every(isReady)) return false;
+  const found = (await cluster.pods('echo')).find((pod) => pod.metadata.uid === old.metadata.uid);
+  return found === undefined || (isReady(found) && found.metadata.labels?.['singleton-operator.io/role'] === 'standby');
+}
 
 /** Something happens to others than the active: the same pod must go on being it, in the same term. */
 async function staysThrough(cluster: Cluster, plan: Plan): Promise<Measurement> {
@@ -198,7 +137,7 @@ async function leaderKilled(cluster: Cluster): Promise<Measurement> {
 }
 
 async function bothOperatorsKilled(cluster: Cluster): Promise<Measurement> {
-  const active = await cluster.settled();
+  const active = await cluster.settledForLong();
   return watching(cluster, {
     avoid: [active.spec.nodeName],
     async during() {
@@ -230,9 +169,6 @@ async function apiServerStopped(cluster: Cluster): Promise<Measurement> {
     if (isStopped) await startApiServer(cluster.controlPlane);
   }
 }
-
-/** Until kube-proxy on every node knows a Service that is new; it writes its rules at most once a second. */
-const NEW_SERVICE_MS = 3_000;
 
 async function scaled(cluster: Cluster): Promise<Measurement> {
   await cluster.settled();
@@ -412,6 +348,22 @@ export const CASES: readonly Case[] = [
     bars: PLANNED,
     run: apiServerStopped,
   },
+  {
+    name: 'switchover',
+    what: 'a switchover is asked for by annotation',
+    repeat: 10,
+    bars: PLANNED,
+    run: switchedOver,
+  },
+  { name: 'rollout', what: 'the template is changed', repeat: 3, bars: PLANNED, run: rolledOut },
+  { name: 'drains', what: 'every worker is drained, one after another', repeat: 1, bars: PLANNED, run: drainedInTurn },
+  {
+    name: 'adopt',
+    what: "a Deployment's pods are adopted, and it is rolled out",
+    repeat: 1,
+    bars: PLANNED,
+    run: adopted,
+  },
   { name: 'scale', what: 'scaled 2 → 5 → 1', repeat: 2, bars: PLANNED, run: scaled },
   { name: 'gone', what: 'the SingletonService is deleted: nothing is left', repeat: 1, bars: PLANNED, run: deleted },
   {
@@ -423,10 +375,3 @@ export const CASES: readonly Case[] = [
   },
   { name: 'steady', what: 'nothing happens: no writes but the leader Lease', repeat: 1, bars: PLANNED, run: steady },
 ];
-
-/** What this version does not do, so that nobody takes its absence from the table for a pass. */
-export const NOT_YET = [
-  { name: 'rollout', what: 'the image is changed', why: 'this version rolls no changed template out' },
-] as const;
-
-export { ignoreMissing };

@@ -9,11 +9,12 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { refusedRights } from './audit.ts';
-import { CASES, NOT_YET } from './cases.ts';
-import type { Case, CaseOptions, Measurement } from './cases.ts';
+import { CASES } from './cases.ts';
+import type { Case, CaseOptions } from './cases.ts';
 import { Cluster } from './cluster.ts';
 import { checksOf, closing, listed, table } from './table.ts';
 import type { CaseResult, Check } from './table.ts';
+import type { Measurement } from './watching.ts';
 import type { Share } from './share.ts';
 
 interface Options extends CaseOptions {
@@ -120,11 +121,7 @@ async function main(options: Options): Promise<boolean> {
     await cluster.settled();
     say(`ready: ${cluster.nodes.length} nodes${cluster.noNodeFaults === undefined ? '' : `, ${cluster.noNodeFaults}`}`);
     for (const aCase of options.cases) results.push(await runCase(cluster, aCase, options));
-    const checks = [
-      ...results.flatMap(checksOf),
-      ...NOT_YET.map(({ name, what, why }): Check => ({ what: `${name}: ${what}`, outcome: 'skipped', detail: why })),
-      ...(await overallChecks(cluster)),
-    ];
+    const checks = [...results.flatMap(checksOf), ...(await overallChecks(cluster))];
     console.log(`\n${table(results)}\n(times in ms; "kept": connections that stay open)\n\n${listed(checks)}\n`);
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ results, checks }, null, 2));
     console.log(closing(checks));
