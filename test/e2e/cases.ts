@@ -17,6 +17,8 @@ export interface Case {
   readonly name: string;
   readonly what: string;
   readonly repeat: number;
+  /** With --quick; default 1, and 0 leaves it out: what it shows is shown by another case, or takes minutes. */
+  readonly quick?: number;
   /** Faults in nodes need their containers. */
   readonly needsNodes?: true;
   readonly bars: Bars;
@@ -258,7 +260,8 @@ export const CASES: readonly Case[] = [
   {
     name: 'crash',
     what: "the active's process is killed",
-    repeat: 15,
+    repeat: 12,
+    quick: 4,
     needsNodes: true,
     bars: { holeP50Ms: 1_000, holeP99Ms: 1_500, shareP99Ms: 100 },
     run: movesAfter((_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'KILL'), { everyMs: GENTLE_MS }),
@@ -266,7 +269,7 @@ export const CASES: readonly Case[] = [
   {
     name: 'freeze',
     what: "the active's process is stopped; its probe times out",
-    repeat: 6,
+    repeat: 4,
     needsNodes: true,
     bars: { holeP99Ms: 5_000 },
     run: movesAfter((_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'STOP'), {
@@ -277,7 +280,7 @@ export const CASES: readonly Case[] = [
   {
     name: 'unready',
     what: "the active's readiness probe fails; it answers still",
-    repeat: 5,
+    repeat: 4,
     bars: ALWAYS,
     run: movesAfter((cluster, pod) => cluster.api.pod(NAMESPACE, pod.metadata.name, '/make-unready'), {
       afterwards: (cluster, pod) => cluster.api.pod(NAMESPACE, pod.metadata.name, '/make-ready'),
@@ -286,21 +289,22 @@ export const CASES: readonly Case[] = [
   {
     name: 'delete',
     what: 'the active pod is deleted',
-    repeat: 10,
+    repeat: 8,
+    quick: 3,
     bars: PLANNED,
     run: movesAfter((cluster, pod) => cluster.removePod(pod)),
   },
   {
     name: 'evict',
     what: 'the active pod is evicted',
-    repeat: 5,
+    repeat: 4,
     bars: PLANNED,
     run: movesAfter((cluster, pod) => cluster.evict(pod)),
   },
   {
     name: 'drain',
     what: "the active's node is drained",
-    repeat: 4,
+    repeat: 3,
     bars: PLANNED,
     run: movesAfter(
       (_, pod) =>
@@ -320,6 +324,7 @@ export const CASES: readonly Case[] = [
     name: 'cut',
     what: "the active's node is cut off, and healed",
     repeat: 1,
+    quick: 0,
     needsNodes: true,
     bars: { holeP99Ms: 60_000 },
     run: nodeLost(cut, heal),
@@ -327,7 +332,7 @@ export const CASES: readonly Case[] = [
   {
     name: 'leader',
     what: 'the leading operator is killed',
-    repeat: 4,
+    repeat: 3,
     needsNodes: true,
     bars: PLANNED,
     run: leaderKilled,
@@ -335,7 +340,8 @@ export const CASES: readonly Case[] = [
   {
     name: 'operators',
     what: 'both operators and the active are killed',
-    repeat: 3,
+    repeat: 2,
+    quick: 0,
     needsNodes: true,
     bars: { holeP99Ms: 15_000 },
     run: bothOperatorsKilled,
@@ -352,11 +358,19 @@ export const CASES: readonly Case[] = [
     name: 'switchover',
     what: 'a switchover is asked for by annotation',
     repeat: 10,
+    quick: 4,
     bars: PLANNED,
     run: switchedOver,
   },
-  { name: 'rollout', what: 'the template is changed', repeat: 3, bars: PLANNED, run: rolledOut },
-  { name: 'drains', what: 'every worker is drained, one after another', repeat: 1, bars: PLANNED, run: drainedInTurn },
+  { name: 'rollout', what: 'the template is changed', repeat: 2, bars: PLANNED, run: rolledOut },
+  {
+    name: 'drains',
+    what: 'every worker is drained, one after another',
+    repeat: 1,
+    quick: 0,
+    bars: PLANNED,
+    run: drainedInTurn,
+  },
   {
     name: 'adopt',
     what: "a Deployment's pods are adopted, and it is rolled out",
@@ -364,7 +378,7 @@ export const CASES: readonly Case[] = [
     bars: PLANNED,
     run: adopted,
   },
-  { name: 'scale', what: 'scaled 2 → 5 → 1', repeat: 2, bars: PLANNED, run: scaled },
+  { name: 'scale', what: 'scaled 2 → 5 → 1', repeat: 2, quick: 1, bars: PLANNED, run: scaled },
   { name: 'gone', what: 'the SingletonService is deleted: nothing is left', repeat: 1, bars: PLANNED, run: deleted },
   {
     name: 'reinstall',

@@ -16,7 +16,7 @@ const core = (namespace: string) => `/api/v1/namespaces/${namespace}`;
 const SINGLETONS = `/apis/singleton-operator.io/v1alpha1/namespaces/${NAMESPACE}/singletonservices`;
 
 /** Actives that fail one after another, each within 5 s, are moved from more and more slowly. */
-const LONG_REIGN_MS = 6_000;
+const LONG_REIGN_MS = 5_000;
 
 export interface Rates {
   /** Between two new connections. */
