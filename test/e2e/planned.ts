@@ -68,28 +68,30 @@ export async function drainedInTurn(cluster: Cluster): Promise<Measurement> {
   });
 }
 
+const ADOPTED = 2;
+
 /** Its pods are somebody else's, and so is their number: they are routed to, one at a time, and nothing else. */
 export async function adopted(cluster: Cluster): Promise<Measurement> {
   await cluster.settled();
   const name = 'adopted';
-  await apply(adoptable(name, 3, cluster.image), adopting(name));
-  const active = await cluster.settled(name, 3);
+  await apply(adoptable(name, ADOPTED, cluster.image), adopting(name));
+  const active = await cluster.settled(name, ADOPTED);
   await sleep(NEW_SERVICE_MS);
   const measured = await watching(cluster, {
     name,
     async during() {
       await cluster.removePod(active);
       await cluster.movedFrom(active, name);
-      await cluster.settled(name, 3);
+      await cluster.settled(name, ADOPTED);
       await kubectl('-n', NAMESPACE, 'rollout', 'restart', `deployment/${name}`);
       await kubectl('-n', NAMESPACE, 'rollout', 'status', `deployment/${name}`, '--timeout=100s');
-      await cluster.settled(name, 3);
+      await cluster.settled(name, ADOPTED);
     },
   });
   await cluster.removeSingleton(name);
   const orphans = await cluster.until('the pods to stay, and be nobody’s member', async () => {
     const pods = await cluster.pods(name);
-    return (await isGone(name)) && pods.filter(isReady).length === 3 ? pods : undefined;
+    return (await isGone(name)) && pods.filter(isReady).length === ADOPTED ? pods : undefined;
   });
   await kubectl('-n', NAMESPACE, 'delete', `deployment/${name}`, '--wait=false');
   return {
