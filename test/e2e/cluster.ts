@@ -223,7 +223,7 @@ export class Cluster {
       if (!nodes.every((node) => isReady(node) && node.spec.unschedulable !== true)) return undefined;
       const operators = await this.operators();
       if (operators.length < 2 || !operators.every(isUp) || (await this.leader()) === undefined) return undefined;
-      const pods = await this.pods(name);
+      const pods = (await this.pods(name)).filter((pod) => !hasEnded(pod));
       if (pods.length !== members || !pods.every(isUp)) return undefined;
       const { status } = await this.singleton(name);
       if (status?.readyReplicas !== members) return undefined;
@@ -281,6 +281,11 @@ export class Cluster {
 export const ignoreMissing = (error: unknown): void => {
   if (!(error instanceof HttpError) || error.status !== 404) throw error;
 };
+
+/** Deleted, and nothing runs in it any more. That it is still there is the kubelet's affair, for up to a minute. */
+const hasEnded = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp !== undefined &&
+  status?.containerStatuses?.every(({ state }) => state?.terminated !== undefined) === true;
 
 const isUp = (pod: Pod): boolean => isReady(pod) && pod.metadata.deletionTimestamp === undefined;
 
