@@ -18,6 +18,9 @@ const SINGLETONS = `/apis/singleton-operator.io/v1alpha1/namespaces/${NAMESPACE}
 /** Actives that fail one after another, each within 5 s, are moved from more and more slowly. */
 const LONG_REIGN_MS = 5_000;
 
+/** Longer than it takes the kernel to send a lost SYN again, which happens where cores are scarce. */
+const TIMEOUT_MS = 3_000;
+
 export interface Rates {
   /** Between two new connections. */
   readonly everyMs?: number;
@@ -268,7 +271,7 @@ export class Cluster {
       everyMs: String(everyMs),
       kept: '2',
       keptEveryMs: String(everyMs * 5),
-      timeoutMs: '1000',
+      timeoutMs: String(TIMEOUT_MS),
     });
     const ask = (path: string) => chosen.map(({ metadata }) => this.api.pod(NAMESPACE, metadata.name, path));
     await Promise.all(ask(`/start?${query.toString()}`));

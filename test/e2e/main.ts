@@ -69,7 +69,9 @@ async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise
     try {
       const measured = await aCase.run(cluster, options);
       measurements.push(measured);
-      say(`${aCase.name} ${count}: ${oneLine(measured)} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`);
+      say(
+        `${aCase.name} ${count}: ${oneLine(measured, aCase)} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`,
+      );
     } catch (error) {
       const { message, cause } = error as Error;
       broken.push(`${count}: ${message}${cause instanceof Error ? ` (${cause.message})` : ''}`);
@@ -81,11 +83,13 @@ async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise
   return { case: aCase, measurements, broken, skipped: undefined };
 }
 
-function oneLine({ fresh, kept, share, wrong = [] }: Measurement): string {
+function oneLine({ fresh, kept, share, wrong = [] }: Measurement, { bars }: Case): string {
   const errors = Object.entries(fresh.errors).map(([error, count]) => `${count} ${error}`);
   return [
     `hole ${fresh.longestHoleMs.toFixed(0)} ms`,
     `${fresh.failed} of ${fresh.requests} failed${errors.length > 0 ? ` (${errors.join(', ')})` : ''}`,
+    ...(bars.noFailure ? fresh.failures : []),
+    `slowest ${fresh.slowestMs.toFixed(0)} ms`,
     `kept ${kept.failed} of ${kept.requests}`,
     ...(fresh.backwards > 0 ? [`BACKWARDS ${fresh.backwards}, ${fresh.overlapMs.toFixed(0)} ms`] : []),
     ...(fresh.unknown > 0 ? [`UNKNOWN ${fresh.unknown}`] : []),

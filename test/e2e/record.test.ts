@@ -27,7 +27,9 @@ describe('what a client recorded', () => {
       requests: 5,
       failed: 2,
       errors: { ECONNREFUSED: 2 },
+      failures: ['ECONNREFUSED at 0.01 s', 'ECONNREFUSED at 0.02 s'],
       longestHoleMs: 31,
+      slowestMs: 10,
     });
   });
 
