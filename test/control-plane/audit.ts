@@ -47,8 +47,8 @@ export interface AuditFilter {
   readonly acceptedOnly?: boolean;
 }
 
-/** `2026-01-02T03:04:05.123456Z`: `Date` drops what is below a millisecond. */
-function wallMs(timestamp: string): number {
+/** `2026-01-02T03:04:05.123456Z` in ms since 1970, microseconds as the fraction: `Date` drops what is below a millisecond. */
+export function wallMs(timestamp: string): number {
   const fraction = /\.(\d+)Z$/.exec(timestamp)?.[1] ?? '';
   const wholeSeconds = Date.parse(`${timestamp.slice(0, 19)}Z`);
   return wholeSeconds + Number(`0.${fraction || '0'}`) * 1000;

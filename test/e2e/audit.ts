@@ -5,16 +5,21 @@ import { join } from 'node:path';
 import { isWrite, readAudit } from '../control-plane/audit.ts';
 import type { AuditedRequest } from '../control-plane/audit.ts';
 import type { Cluster } from './cluster.ts';
-import { readFileOf } from './faults.ts';
+import { readEndOf, readFileOf } from './faults.ts';
+import type { Pod } from './objects.ts';
+import { shareOf } from './share.ts';
+import type { Share } from './share.ts';
 
 const LOG = '/var/log/kubernetes/audit.log';
+
+const isOperator = (user: string): boolean => user.endsWith(':singleton-operator');
 
 export async function audited(cluster: Cluster, fromWallMs = 0): Promise<AuditedRequest[]> {
   const folder = await mkdtemp(join(tmpdir(), 'singleton-e2e-'));
   try {
     const file = join(folder, 'audit.log');
     await writeFile(file, await readFileOf(cluster.controlPlane, LOG));
-    return await readAudit(file, { fromWallMs });
+    return await readAudit(file, { fromWallMs, user: isOperator });
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -22,7 +27,9 @@ export async function audited(cluster: Cluster, fromWallMs = 0): Promise<Audited
 
 /** By the authorizer, not by admission, which answers 403 as well in a namespace that is being deleted. */
 export async function refusedRights(cluster: Cluster): Promise<{ asked: number; refused: readonly string[] }> {
-  const lines = (await readFileOf(cluster.controlPlane, LOG)).split('\n').filter((line) => line.endsWith('}'));
+  const lines = (await readFileOf(cluster.controlPlane, LOG))
+    .split('\n')
+    .filter((line) => line.endsWith('}') && line.includes(':singleton-operator"'));
   const refused = lines.filter((line) => line.includes('"authorization.k8s.io/decision":"forbid"'));
   const requestOf = (line: string): string => {
     const { verb, requestURI } = JSON.parse(line) as { verb: string; requestURI: string };
@@ -42,4 +49,13 @@ export async function auditedWrites(cluster: Cluster, fromWallMs: number, toWall
   return writes
     .filter((request) => !isLeaderLease(request))
     .map(({ verb, resource, subresource, name }) => `wrote: ${verb} ${resource}/${subresource ?? ''} ${name ?? ''}`);
+}
+
+/** Enough for some seconds of requests. */
+const LAST_LINES = 1_000;
+
+/** The failover of `echo` from `fallen`; undefined when there is no such log, or no failover in it. */
+export async function auditedShare(cluster: Cluster, fallen: Pod, sinceWallMs: number): Promise<Share | undefined> {
+  if (cluster.noNodeFaults !== undefined) return undefined;
+  return shareOf(await readEndOf(cluster.controlPlane, LOG, LAST_LINES), 'echo', fallen.metadata, sinceWallMs);
 }

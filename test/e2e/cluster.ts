@@ -15,6 +15,12 @@ export const OPERATOR_NAMESPACE = 'singleton-system';
 const core = (namespace: string) => `/api/v1/namespaces/${namespace}`;
 const SINGLETONS = `/apis/singleton-operator.io/v1alpha1/namespaces/${NAMESPACE}/singletonservices`;
 
+/** Actives that fail one after another, each within 5 s, are moved from more and more slowly. */
+const LONG_REIGN_MS = 5_000;
+
+/** Longer than it takes the kernel to send a lost SYN again, which happens where cores are scarce. */
+const TIMEOUT_MS = 3_000;
+
 export interface Rates {
   /** Between two new connections. */
   readonly everyMs?: number;
@@ -120,8 +126,17 @@ export class Cluster {
     return this.api.get<Lease>(`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${name}`);
   }
 
+  /** The highest that was granted. */
+  async term(name: string): Promise<number> {
+    return (await this.lease(`${name}-active`)).spec?.leaseTransitions ?? 0;
+  }
+
+  async change(name: string, patch: object): Promise<void> {
+    await this.api.patch(`${SINGLETONS}/${name}`, patch);
+  }
+
   async scale(name: string, replicas: number): Promise<void> {
-    await this.api.patch(`${SINGLETONS}/${name}`, { spec: { replicas } });
+    await this.change(name, { spec: { replicas } });
   }
 
   async removeSingleton(name: string): Promise<void> {
@@ -167,8 +182,8 @@ export class Cluster {
   }
 
   /** Waits until another pod than `old` holds the Lease and is all that is routed. */
-  async movedFrom(old: Pod): Promise<void> {
-    await this.until(`a move away from ${old.metadata.name}`, () => this.#hasMovedFrom(old));
+  async movedFrom(old: Pod, name = 'echo'): Promise<void> {
+    await this.until(`a move away from ${old.metadata.name}`, () => this.#hasMovedFrom(old, name));
   }
 
   /**
@@ -187,10 +202,10 @@ export class Cluster {
     await this.until(`${name} to be left`, async () => (await this.#hasMovedFrom(old)) || isUnnoticed());
   }
 
-  async #hasMovedFrom(old: Pod): Promise<boolean> {
-    const active = await this.active('echo');
+  async #hasMovedFrom(old: Pod, name = 'echo'): Promise<boolean> {
+    const active = await this.active(name);
     if (active === undefined || active.metadata.uid === old.metadata.uid) return false;
-    const routed = await this.routed('echo');
+    const routed = await this.routed(name);
     return routed.length === 1 && routed[0] === active.metadata.uid;
   }
 
@@ -211,7 +226,7 @@ export class Cluster {
       if (!nodes.every((node) => isReady(node) && node.spec.unschedulable !== true)) return undefined;
       const operators = await this.operators();
       if (operators.length < 2 || !operators.every(isUp) || (await this.leader()) === undefined) return undefined;
-      const pods = await this.pods(name);
+      const pods = (await this.pods(name)).filter((pod) => !hasEnded(pod));
       if (pods.length !== members || !pods.every(isUp)) return undefined;
       const { status } = await this.singleton(name);
       if (status?.readyReplicas !== members) return undefined;
@@ -219,6 +234,15 @@ export class Cluster {
       const routed = await this.routed(name);
       const isRouted = routed.length === 1 && routed[0] === active?.metadata.uid;
       return isRouted && status.active?.pod === active?.metadata.name ? active : undefined;
+    });
+  }
+
+  /** The same, and the active has been it for so long that its failure is not taken for one of many in a row. */
+  async settledForLong(name = 'echo', members = 3): Promise<Pod> {
+    return this.until(`an active of ${name} that stays`, async () => {
+      const active = await this.settled(name, members);
+      const since = Date.parse((await this.singleton(name)).status?.active?.since ?? '');
+      return Date.now() - since > LONG_REIGN_MS ? active : undefined;
     });
   }
 
@@ -247,7 +271,7 @@ export class Cluster {
       everyMs: String(everyMs),
       kept: '2',
       keptEveryMs: String(everyMs * 5),
-      timeoutMs: '1000',
+      timeoutMs: String(TIMEOUT_MS),
     });
     const ask = (path: string) => chosen.map(({ metadata }) => this.api.pod(NAMESPACE, metadata.name, path));
     await Promise.all(ask(`/start?${query.toString()}`));
@@ -260,6 +284,11 @@ export class Cluster {
 export const ignoreMissing = (error: unknown): void => {
   if (!(error instanceof HttpError) || error.status !== 404) throw error;
 };
+
+/** Deleted, and nothing runs in it any more. That it is still there is the kubelet's affair, for up to a minute. */
+const hasEnded = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp !== undefined &&
+  status?.containerStatuses?.every(({ state }) => state?.terminated !== undefined) === true;
 
 const isUp = (pod: Pod): boolean => isReady(pod) && pod.metadata.deletionTimestamp === undefined;
 

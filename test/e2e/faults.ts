@@ -47,6 +47,8 @@ export async function startApiServer(node: string): Promise<void> {
 }
 
 export const readFileOf = (node: string, path: string): Promise<string> => docker('exec', node, 'cat', path);
+export const readEndOf = (node: string, path: string, lines: number): Promise<string> =>
+  docker('exec', node, 'tail', '-n', String(lines), path);
 
 /** Undefined when this is a kind cluster of this machine's Docker, else why its nodes are out of reach. */
 export async function whyNoNodeFaults(nodes: readonly string[]): Promise<string | undefined> {

@@ -30,9 +30,10 @@ export interface Slice extends Obj {
 
 export interface Singleton extends Obj {
   readonly status?: {
-    readonly active?: { readonly pod: string; readonly node?: string; readonly term: number };
+    readonly active?: { readonly pod: string; readonly node?: string; readonly term: number; readonly since?: string };
     readonly readyReplicas?: number;
     readonly replicas?: number;
+    readonly updatedReplicas?: number;
     readonly lastMove?: { readonly kind: string; readonly reason?: string; readonly milliseconds?: number };
     readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
   };

@@ -27,8 +27,16 @@ describe('what a client recorded', () => {
       requests: 5,
       failed: 2,
       errors: { ECONNREFUSED: 2 },
+      failures: ['ECONNREFUSED at 0.01 s', 'ECONNREFUSED at 0.02 s'],
       longestHoleMs: 31,
+      slowestMs: 10,
     });
+  });
+
+  it('has a hole that no answer ends when the client is stopped in it, or none begins', () => {
+    expect(verdict('a 0-5', 'a 4-9', '! 10-11', '! 90-91').longestHoleMs).toBe(81);
+    expect(verdict('! 0-5', '! 40-41', 'a 60-64').longestHoleMs).toBe(64);
+    expect(verdict('! 0-5', '! 40-41').longestHoleMs).toBe(40);
   });
 
   it('is in order when terms rise', () => {

@@ -29,8 +29,12 @@ export interface Verdict {
   readonly failed: number;
   /** How often each error was seen. */
   readonly errors: Readonly<Record<string, number>>;
-  /** Longest time from one answer to the next. */
+  /** When the first few of them were asked, and what became of them, in words. */
+  readonly failures: readonly string[];
+  /** Longest time without an answer. */
   readonly longestHoleMs: number;
+  /** The answer that took longest. */
+  readonly slowestMs: number;
   /** Longest time for which a pod of an older term still answered new requests after one of a newer term had answered. */
   readonly overlapMs: number;
   /** How many answers were of an older term than one that had arrived before they were asked for. */
@@ -61,14 +65,30 @@ export function judge(answers: readonly Answer[], termsOf: ReadonlyMap<string, r
   const errors: Record<string, number> = {};
   for (const { error } of answers) if (error !== undefined) errors[error] = (errors[error] ?? 0) + 1;
   const failed = Object.values(errors).reduce((sum, count) => sum + count, 0);
-  return { requests: answers.length, failed, errors, longestHoleMs: longestHole(answers), ...order(answers, termsOf) };
+  const answered = answers.filter(({ error }) => error === undefined);
+  return {
+    requests: answers.length,
+    failed,
+    errors,
+    failures: answers
+      .filter(({ error }) => error !== undefined)
+      .slice(0, MAX_FAILURES_TOLD)
+      .map(({ sentMs, error }) => `${error} at ${(sentMs / 1000).toFixed(2)} s`),
+    longestHoleMs: longestHole(answers),
+    slowestMs: answered.reduce((slowest, { sentMs, doneMs }) => Math.max(slowest, doneMs - sentMs), 0),
+    ...order(answers, termsOf),
+  };
 }
 
+const MAX_FAILURES_TOLD = 3;
+
+/** From the first request to the last: one that lasts until the clients are stopped is at least that long. */
 function longestHole(answers: readonly Answer[]): number {
-  const times = answers
+  const answered = answers
     .filter(({ error }) => error === undefined)
     .map(({ doneMs }) => doneMs)
     .toSorted((a, b) => a - b);
+  const times = [answers[0]?.sentMs ?? 0, ...answered, answers.at(-1)?.sentMs ?? 0];
   return times.slice(1).reduce((longest, time, index) => Math.max(longest, time - (times[index] ?? time)), 0);
 }
 

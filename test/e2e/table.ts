@@ -1,5 +1,6 @@
 /** From measurements to checks, and both as tables for people. */
-import type { Case, Measurement } from './cases.ts';
+import type { Case } from './cases.ts';
+import type { Measurement } from './watching.ts';
 
 export interface CaseResult {
   readonly case: Case;

@@ -2,6 +2,7 @@
 import type { Api, Obj } from './api.ts';
 import { readyUids } from './objects.ts';
 import type { Lease, Pod, Service, Slice } from './objects.ts';
+import type { Share } from './share.ts';
 
 interface Sight<T> {
   readonly atMs: number;
@@ -19,15 +20,6 @@ const KINDS = {
 
 const ROLE = 'singleton-operator.io/role';
 const TERM = 'singleton-operator.io/term';
-
-/** Milliseconds from the first sight of the fallen active's status. */
-export interface Share {
-  readonly grantedMs: number | undefined;
-  readonly labelledMs: number | undefined;
-  readonly flippedMs: number | undefined;
-  /** To the EndpointSlice, which Kubernetes' own controller writes. */
-  readonly routedMs: number;
-}
 
 export class Watcher {
   readonly pods: Sight<Pod>[] = [];

@@ -72,51 +72,70 @@ const NOT_ON_CONTROL_PLANE = ['node-role.kubernetes.io/master', 'node-role.kuber
   operator: 'DoesNotExist',
 }));
 
+const NOT_TOGETHER = 'kubernetes.io/hostname';
+
 /** Members on different workers, and so that a drained one waits for its node rather than crowd another. */
+const members = (name: string, image: string, whenUnsatisfiable: 'DoNotSchedule' | 'ScheduleAnyway') => ({
+  metadata: { labels: { app: name } },
+  spec: {
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [{ matchExpressions: NOT_ON_CONTROL_PLANE }],
+        },
+      },
+    },
+    topologySpreadConstraints: [
+      { maxSkew: 1, topologyKey: NOT_TOGETHER, whenUnsatisfiable, labelSelector: { matchLabels: { app: name } } },
+    ],
+    terminationGracePeriodSeconds: 10,
+    containers: [
+      {
+        ...container('echo', 'echo.mjs', image),
+        env: [
+          { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+          { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
+        ],
+        readinessProbe: {
+          httpGet: { path: '/ready', port: 'http' },
+          periodSeconds: 1,
+          timeoutSeconds: 1,
+          failureThreshold: 1,
+        },
+        resources: { requests: { cpu: '10m', memory: '48Mi' } },
+      },
+    ],
+    volumes,
+  },
+});
+
+const SERVICE = { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: 'http' }] };
+
 export const singleton = (name: string, replicas: number, image: string) => ({
   apiVersion: 'singleton-operator.io/v1alpha1',
   kind: 'SingletonService',
   metadata: { name, namespace: NAMESPACE },
   spec: {
     replicas,
-    service: { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: 'http' }] },
-    template: {
-      metadata: { labels: { app: name } },
-      spec: {
-        affinity: {
-          nodeAffinity: {
-            requiredDuringSchedulingIgnoredDuringExecution: {
-              nodeSelectorTerms: [{ matchExpressions: NOT_ON_CONTROL_PLANE }],
-            },
-          },
-        },
-        topologySpreadConstraints: [
-          {
-            maxSkew: 1,
-            topologyKey: 'kubernetes.io/hostname',
-            whenUnsatisfiable: 'DoNotSchedule',
-            labelSelector: { matchLabels: { app: name } },
-          },
-        ],
-        terminationGracePeriodSeconds: 10,
-        containers: [
-          {
-            ...container('echo', 'echo.mjs', image),
-            env: [
-              { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-              { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
-            ],
-            readinessProbe: {
-              httpGet: { path: '/ready', port: 'http' },
-              periodSeconds: 1,
-              timeoutSeconds: 1,
-              failureThreshold: 1,
-            },
-            resources: { requests: { cpu: '10m', memory: '48Mi' } },
-          },
-        ],
-        volumes,
-      },
-    },
+    service: SERVICE,
+    // Sooner than by default, so that the suite has not to wait for it.
+    update: { minReadySeconds: 2 },
+    failover: { nodeLoss: { policy: 'PromoteAfter', afterSeconds: 20 } },
+    template: members(name, image, 'DoNotSchedule'),
   },
+});
+
+/** A Deployment as there may be one already. */
+export const adoptable = (name: string, replicas: number, image: string) => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name, namespace: NAMESPACE },
+  spec: { replicas, selector: { matchLabels: { app: name } }, template: members(name, image, 'ScheduleAnyway') },
+});
+
+export const adopting = (name: string) => ({
+  apiVersion: 'singleton-operator.io/v1alpha1',
+  kind: 'SingletonService',
+  metadata: { name, namespace: NAMESPACE },
+  spec: { selector: { matchLabels: { app: name } }, service: SERVICE },
 });
