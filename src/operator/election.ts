@@ -37,6 +37,8 @@ export class Election {
   /** The Lease in the store. */
   #seen: LeaderLease | undefined;
   #state: ElectionState = notLeading;
+  /** Why the last attempts failed, told once: while the API server is away there are five a second. */
+  #complaint: string | undefined;
   #stopped = false;
   #wake: (() => void) | undefined;
   #ended: Promise<void> = Promise.resolve();
@@ -118,6 +120,7 @@ export class Election {
     try {
       const written = await this.#write(identity, expect, endMs - sentAtMs);
       const wasLeading = this.isLeading;
+      this.#complaint = undefined;
       this.#store.acceptWrite(written);
       // An answer that took longer than the renewal is worth gives no lead.
       const isInTime = wasLeading || clock.monotonicMs() < endMs;
@@ -131,7 +134,10 @@ export class Election {
       this.#options.onLead();
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error)) {
-        logger.warn('the leader Lease could not be written; trying again', { error });
+        const complaint = error instanceof Error ? error.message : String(error);
+        if (complaint !== this.#complaint)
+          logger.warn('the leader Lease could not be written; trying again', { error });
+        this.#complaint = complaint;
       }
       // A leader that was frozen meanwhile is one no more: it must not lead for the length of even the shortest sleep.
       if (clock.monotonicMs() < endMs) await this.#sleepUntil(Math.min(clock.monotonicMs() + RETRY_MS, endMs));

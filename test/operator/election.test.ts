@@ -38,3 +38,33 @@ it('a leader whose renewal has failed too late, as after a freeze, does not lead
   await settle();
   expect([told, election.isLeading]).toEqual([['lead', 'lost'], false]);
 });
+
+it('that the leader Lease cannot be written is said once, until it can be or for another reason', async () => {
+  const clock = new ManualClock();
+  const logger = recordingLogger();
+  let why = 'no way there';
+  const api = {
+    list: () => Promise.resolve({ items: [], resourceVersion: '1' }),
+    watch: () => never(),
+    create: () => Promise.reject(new TransportError('connect', why)),
+  } as unknown as KubernetesApi;
+  const election = new Election({
+    api,
+    clock,
+    random: () => 0.5,
+    logger,
+    namespace: 'operators',
+    name: 'singleton-operator',
+    identity: 'me',
+    times: electionTimes(3_000),
+    onLead: () => undefined,
+    onLost: () => undefined,
+  });
+  election.start();
+  await clock.advance(5_000);
+  const said = (): number => logger.lines.filter(({ message }) => message.includes('could not be written')).length;
+  expect(said()).toBe(1);
+  why = 'and now for another reason';
+  await clock.advance(5_000);
+  expect(said()).toBe(2);
+});
