@@ -148,12 +148,7 @@ function factsOf(object: SingletonService, nowMs: number): Row[] {
     ...(requested === undefined ? [] : [['Switchover', `to ${requested} is asked for and not taken up yet`]]),
     ...(switchover === undefined
       ? []
-      : [
-          [
-            'Switchover',
-            `to ${switchover.request ?? '?'}, ${sinceText(switchover.at, nowMs)}: ${outcomeText(switchover)}`,
-          ],
-        ]),
+      : [['Switchover', `to ${switchover.request}, ${sinceText(switchover.at, nowMs)}: ${outcomeText(switchover)}`]]),
   ];
 }
 

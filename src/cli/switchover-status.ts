@@ -1,30 +1,17 @@
 /** A switchover as the object tells of it: asked for by an annotation, answered in the status. */
 import { ANNOTATION } from '../api/names.ts';
-import type { SingletonService } from '../api/types.ts';
-
-/** `status.switchover`. Each field may be missing: it is written by whatever version of the operator runs. */
-export interface SwitchoverStatus {
-  readonly request?: string;
-  readonly outcome?: string;
-  readonly reason?: string;
-  readonly message?: string;
-  readonly at?: string;
-}
+import type { SingletonService, SwitchoverStatus } from '../api/types.ts';
 
 export const requestedOf = ({ metadata }: SingletonService): string | undefined =>
   metadata.annotations?.[ANNOTATION.switchover];
 
-export const switchoverOf = ({ status }: SingletonService): SwitchoverStatus | undefined =>
-  (status as { readonly switchover?: SwitchoverStatus } | undefined)?.switchover;
+export const switchoverOf = ({ status }: SingletonService): SwitchoverStatus | undefined => status?.switchover;
 
 /** Whether it stands; what is under way has one later. */
-export const isOver = ({ outcome }: SwitchoverStatus): boolean =>
-  outcome !== undefined && !/pending|progress|started|running|accepted|moving/i.test(outcome);
+export const isOver = ({ outcome }: Pick<SwitchoverStatus, 'outcome'>): boolean => outcome !== 'Pending';
 
-export const hasSucceeded = ({ outcome = '' }: SwitchoverStatus): boolean => /^(completed|succeeded)$/i.test(outcome);
+export const hasSucceeded = ({ outcome }: Pick<SwitchoverStatus, 'outcome'>): boolean => outcome === 'Completed';
 
-/** `RolledBack (TargetNotReady): pod db-1-x did not become Ready`. */
-export function outcomeText({ outcome = 'no outcome', reason, message }: SwitchoverStatus): string {
-  const why = reason === undefined ? '' : ` (${reason})`;
-  return `${outcome}${why}${message === undefined || message === '' ? '' : `: ${message}`}`;
-}
+/** `RolledBack (NotRouted): pod db-1-x was not routed by the deadline`. */
+export const outcomeText = ({ outcome, reason, message }: Omit<SwitchoverStatus, 'request' | 'requestedAt' | 'at'>) =>
+  `${outcome} (${reason}): ${message}`;

@@ -3,7 +3,7 @@ import { SINGLETON_SERVICE } from '../adapters/kubernetes/resources.ts';
 import { isConflict } from '../adapters/ports.ts';
 import type { KubernetesApi } from '../adapters/ports.ts';
 import { ANNOTATION } from '../api/names.ts';
-import type { SingletonService } from '../api/types.ts';
+import type { SingletonService, SwitchoverStatus } from '../api/types.ts';
 import { getSingleton, telling } from './cluster.ts';
 import type { Ref } from './cluster.ts';
 import type { Context, SingletonCommand } from './commands.ts';
@@ -11,7 +11,6 @@ import { CliError, EXIT } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { follow } from './follow.ts';
 import { hasSucceeded, isOver, outcomeText, requestedOf, switchoverOf } from './switchover-status.ts';
-import type { SwitchoverStatus } from './switchover-status.ts';
 
 export const switchover: SingletonCommand = async (context, { api }, ref) => {
   const { flags, print } = context;

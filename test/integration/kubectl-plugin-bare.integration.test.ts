@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSystemClock } from '../../src/adapters/clock.ts';
 import { ANNOTATION } from '../../src/api/names.ts';
-import type { SingletonService } from '../../src/api/types.ts';
+import type { SingletonService, SwitchoverStatus } from '../../src/api/types.ts';
 import { startControlPlane } from '../control-plane/control-plane.ts';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
 import { needing } from '../control-plane/needs.ts';
@@ -13,8 +13,7 @@ import { restClient } from '../control-plane/rest-client.ts';
 import type { RestClient } from '../control-plane/rest-client.ts';
 import { share } from '../control-plane/suite.ts';
 import { until } from '../control-plane/wait.ts';
-import { installCrd, readCrd } from './crd.ts';
-import type { Crd } from './crd.ts';
+import { installCrd } from './crd.ts';
 import { Plugin } from './plugin.ts';
 import type { Output, Running } from './plugin.ts';
 
@@ -24,12 +23,11 @@ const TEMPLATE = { spec: { containers: [{ name: 'app', image: 'app', ports: [{ c
 /** The plugin waits this long and longer for people, who would wait; the test does not. */
 const LONG_MS = 5_000;
 
-/** The status takes any field, also those that a later version of the operator writes. */
-function withOpenStatus(crd: Crd): Crd {
-  const status = crd.spec.versions[0]?.schema.openAPIV3Schema.properties?.['status'];
-  Object.assign(status ?? {}, { 'x-kubernetes-preserve-unknown-fields': true });
-  return crd;
-}
+const FIRST_AT = '2026-01-01T00:00:00.000Z';
+type Outcome = Pick<SwitchoverStatus, 'outcome' | 'reason' | 'message'>;
+const PENDING: Outcome = { outcome: 'Pending', reason: 'Accepted', message: 'it was requested' };
+const COMPLETED: Outcome = { outcome: 'Completed', reason: 'Requested', message: 'pod db-1-a is the active' };
+const ROLLED_BACK: Outcome = { outcome: 'RolledBack', reason: 'NotRouted', message: 'db-2-a was not routed' };
 
 needing('own processes').describe('without an operator', () => {
   let controlPlane: ControlPlane;
@@ -70,17 +68,22 @@ needing('own processes').describe('without an operator', () => {
       return metadata.annotations?.[ANNOTATION.switchover];
     });
 
+  let requests = 0;
+  /** Each request with an instant of its own, as the operator has it. */
+  const nextRequestedAt = () => new Date(Date.parse(FIRST_AT) + ++requests * 1_000).toISOString();
+  const tell = (name: string, request: string, requestedAt: string, outcome: Outcome) => {
+    const active = { pod: `${name}-1-a`, uid: 'u', term: 7 };
+    const switchover: SwitchoverStatus = { request, ...outcome, requestedAt, at: requestedAt };
+    return api.patch(`${SINGLETONS}/${name}/status`, { status: { active, switchover } });
+  };
+
   /** As the operator does: it takes the request up, tells that it is at work, and then of the outcome. */
-  async function answer(name: string, outcome: object): Promise<void> {
+  async function answer(name: string, outcome: Outcome): Promise<void> {
     const request = await requested(name);
+    const requestedAt = nextRequestedAt();
     await api.patch(`${SINGLETONS}/${name}`, { metadata: { annotations: { [ANNOTATION.switchover]: null } } });
-    for (const switchover of [
-      { request, outcome: 'InProgress', reason: null, message: null },
-      { request, ...outcome },
-    ]) {
-      const active = { pod: `${name}-1-a`, uid: 'u', term: 7 };
-      await api.patch(`${SINGLETONS}/${name}/status`, { status: { active, switchover } });
-    }
+    await tell(name, request, requestedAt, PENDING);
+    await tell(name, request, requestedAt, outcome);
   }
 
   test.each(['status', 'status db', 'why db', 'history db', 'pause db', 'switchover db --wait', 'status --watch'])(
@@ -92,47 +95,46 @@ needing('own processes').describe('without an operator', () => {
   );
 
   test('switchover --wait follows it until it is done', async () => {
-    await installCrd(api, withOpenStatus(readCrd()));
+    await installCrd(api);
     await create('db');
     const waiting = start('switchover db --to slot:1 --wait');
-    await answer('db', { outcome: 'Completed', reason: 'Requested', message: 'moved in 40 ms', at: 'now' });
-    const line = 'default/db: db-1-a is active with term 7: Completed (Requested): moved in 40 ms\n';
+    await answer('db', COMPLETED);
+    const line = 'default/db: db-1-a is active with term 7: Completed (Requested): pod db-1-a is the active\n';
     expect(await waiting.done).toEqual({ code: 0, out: line, err: '' });
   });
 
   test('switchover --wait does not take the outcome of the last one for this one’s', async () => {
     const waiting = start('switchover db --wait');
     expect(await requested('db')).toBe('any');
-    await answer('db', {
-      outcome: 'RolledBack',
-      reason: 'NotReady',
-      message: 'db-2-a did not become Ready',
-      at: 'later',
-    });
-    const line = 'default/db: the switchover did not happen: RolledBack (NotReady): db-2-a did not become Ready';
+    await answer('db', ROLLED_BACK);
+    const line = 'default/db: the switchover did not happen: RolledBack (NotRouted): db-2-a was not routed';
     expect(await waiting.done).toEqual({ code: 1, out: '', err: `kubectl singleton: ${line}\n` });
   });
 
   test('switchover --wait does not take the outcome of one that was under way for its own, either', async () => {
-    const tell = (outcome: string) =>
-      api.patch(`${SINGLETONS}/db/status`, { status: { switchover: { request: 'any', outcome, at: outcome } } });
-    await tell('InProgress');
+    const requestedAt = nextRequestedAt();
+    await tell('db', 'any', requestedAt, PENDING);
     const waiting = start('switchover db --wait');
     expect(await requested('db')).toBe('any');
-    await tell('Completed');
-    await answer('db', {
-      outcome: 'RolledBack',
-      reason: 'NotReady',
-      message: 'db-2-a did not become Ready',
-      at: 'now',
-    });
+    await tell('db', 'any', requestedAt, COMPLETED);
+    await answer('db', ROLLED_BACK);
     expect((await waiting.done).err).toContain('did not happen: RolledBack');
+  });
+
+  test('switchover --wait has the outcome of one that waited for the same, which it is taken for', async () => {
+    const requestedAt = nextRequestedAt();
+    await tell('db', 'any', requestedAt, PENDING);
+    const waiting = start('switchover db --wait');
+    expect(await requested('db')).toBe('any');
+    await api.patch(`${SINGLETONS}/db`, { metadata: { annotations: { [ANNOTATION.switchover]: null } } });
+    await tell('db', 'any', requestedAt, COMPLETED);
+    expect((await waiting.done).out).toContain('Completed (Requested)');
   });
 
   test('switchover --wait says why it was refused', async () => {
     const waiting = start('switchover db --to nobody --wait');
-    await answer('db', { outcome: 'Refused', reason: 'NoSuchMember', message: 'there is no pod nobody', at: 'again' });
-    const line = 'default/db: the switchover did not happen: Refused (NoSuchMember): there is no pod nobody';
+    await answer('db', { outcome: 'Refused', reason: 'NoSuchPod', message: 'db has no member nobody' });
+    const line = 'default/db: the switchover did not happen: Refused (NoSuchPod): db has no member nobody';
     expect(await waiting.done).toEqual({ code: 1, out: '', err: `kubectl singleton: ${line}\n` });
   });
 
@@ -141,7 +143,7 @@ needing('own processes').describe('without an operator', () => {
     expect(code).toBe(1);
     expect(err).toMatch(/^kubectl singleton: default\/db: the request was not taken up within 45 s, and stands; .*\n$/);
     expect(await requested('db')).toBe('any');
-    await answer('db', { outcome: 'Completed', reason: null, message: null, at: 'finally' });
+    await answer('db', COMPLETED);
   });
 
   test('switchover --wait ends with the singleton, and with Ctrl-C', async () => {
@@ -149,7 +151,7 @@ needing('own processes').describe('without an operator', () => {
     await requested('db');
     interrupted.interrupt();
     expect((await interrupted.done).err).toContain('not waited for any longer; the request stands');
-    await answer('db', { outcome: 'Completed', at: 'late' });
+    await answer('db', COMPLETED);
     const waiting = start('switchover db --wait');
     await requested('db');
     await api.delete(`${SINGLETONS}/db`);

@@ -261,6 +261,35 @@ describe('history', () => {
 });
 
 describe('switchover', () => {
+  test('--wait follows it until the operator has done it, once and again', async () => {
+    await world().create('over');
+    const before = await healed('over', ({ status }) => expect(status.eligibleReplicas).toBe(3));
+    const [standby] = before.standbys;
+    if (standby === undefined) throw new Error('there is no standby');
+    const done = `pod ${nameOf(standby)} is the active, Ready and routed`;
+    expect(await printed(`switchover over --to ${nameOf(standby)} --wait`)).toBe(
+      `${world().namespace}/over: ${nameOf(standby)} is active with term ${before.term + 1}: Completed (Requested): ${done}\n`,
+    );
+    // What it says holds at once: nobody has to wait once more.
+    expect((await world().read('over')).lease.spec?.holderIdentity).toContain(nameOf(standby));
+    expect(await printed('status over')).toContain(`Completed (Requested): ${done}`);
+    await printed('switchover over --wait');
+    await world().settled('over', ({ term }) => expect(term).toBe(before.term + 2));
+    expect(await printed('switchover over --to slot:2 --wait')).toContain('Completed');
+    expect(slotOf((await world().settled('over')).active)).toBe(2);
+  });
+
+  test('--wait says why the operator refused it, also when the last one was done', async () => {
+    const { term } = await healed('over');
+    const { code, out, err } = await run('switchover over --to over-9-nobody --wait');
+    const line = `${world().namespace}/over: the switchover did not happen: Refused (NoSuchPod): over has no member over-9-nobody`;
+    expect([code, out, err]).toEqual([1, '', `kubectl singleton: ${line}\n`]);
+    expect((await world().settled('over')).term).toBe(term);
+    await printed('pause over');
+    expect((await run('switchover over --wait')).err).toContain('Refused (Paused): spec.paused is true');
+    await printed('resume over');
+  });
+
   test('writes the annotation once, and does not overwrite a request that waits', async () => {
     // Where no operator looks, so that the request stays.
     const namespace = await world().suite.createNamespace();
