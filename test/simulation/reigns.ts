@@ -5,7 +5,7 @@
  * Causes, by the true state, at any time of the reign, whether an operator saw it or not:
  *   - the active was not Ready, was being deleted, ended, or was gone; or its slot was scaled away
  *   - its node was being drained
- *   - it was of another template than the spec's, or somebody had edited what says so
+ *   - it was of another template than the spec's, or somebody had taken away what says so, in whichever reign
  *   - somebody edited its labels, or edited or deleted the Lease
  * Or the move itself says why, and that is so:
  *   - `Requested`: somebody asked for it, in these words, and no other move has answered that
@@ -14,7 +14,7 @@
  *   - `Preempted`: preemption is on, the reign has lasted for stableSeconds, and the new active was the preferred one lately
  */
 import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { ANNOTATION, holderIdentity, leaseName } from '../../src/api/names.ts';
+import { ANNOTATION, LABEL, holderIdentity, leaseName } from '../../src/api/names.ts';
 import type { Lease, Node, Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { slotInName } from '../../src/core/slots.ts';
@@ -182,7 +182,10 @@ export class Reigns {
     if (active === undefined) return;
     if ((slotInName(SINGLETON, active.metadata.name) ?? 0) >= replicasOf(singleton))
       causes.add('its slot was scaled away');
-    if (imageOf(active.spec) !== wantedImage(singleton)) causes.add('it was of another template');
+    // Without a revision nobody can tell of which template it is, be it the active since then or not.
+    const { [LABEL.revision]: revision } = active.metadata.labels ?? {};
+    if (imageOf(active.spec) !== wantedImage(singleton) || revision === undefined)
+      causes.add('it was of another template');
     const node: Node | undefined = nodeOf(this.#cluster, active);
     if (isDrained(node)) causes.add('its node was drained');
     for (const pod of pods)
