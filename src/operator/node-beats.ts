@@ -77,6 +77,8 @@ export class NodeBeats {
   #heardAtMs: number | undefined;
   #longestBeatMs = 0;
   #isBraked = false;
+  #isStarted = false;
+  #sweepAtMs = Infinity;
   #cancelSweep: () => void = () => undefined;
 
   constructor(options: NodeBeatsOptions) {
@@ -87,13 +89,12 @@ export class NodeBeats {
 
   /** Looks at the clock from now on. */
   start(): void {
-    this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => {
-      this.#sweep();
-      this.start();
-    });
+    this.#isStarted = true;
+    this.#sweepBy(this.#nextDueAtMs());
   }
 
   stop(): void {
+    this.#isStarted = false;
     this.#cancelSweep();
   }
 
@@ -129,8 +130,10 @@ export class NodeBeats {
     if (this.#isBlind) this.#beginAnew();
     this.#heardAtMs = atMs;
     this.#longestBeatMs = Math.max(this.#longestBeatMs, everyMs);
-    this.#beats.set(name, { text, atMs, everyMs });
+    const beat = { text, atMs, everyMs };
+    this.#beats.set(name, beat);
     this.#beatsAgain(name);
+    this.#sweepBy(suspectAtMs(beat));
   }
 
   #beatsAgain(name: string): void {
@@ -152,14 +155,34 @@ export class NodeBeats {
     return this.#nowMs - this.#heardAtMs > BLIND_AFTER_BEATS * this.#longestBeatMs;
   }
 
+  /** When somebody may have to be told of. Beats put it off again and again, so most sweeps find nothing. */
+  #nextDueAtMs(): number {
+    const heard = [...this.#beats].filter(([name]) => !this.#silent.has(name)).map(([, beat]) => suspectAtMs(beat));
+    const missed = [...this.#absent.values()].filter(({ isTold }) => !isTold).map(goneAtMs);
+    return Math.min(...heard, ...missed);
+  }
+
+  /** Not sooner than in a second: while nobody is heard, what is due stays due. */
+  #sweepBy(dueAtMs: number): void {
+    const atMs = Math.max(dueAtMs, this.#nowMs + SWEEP_MS);
+    if (!this.#isStarted || !(atMs < this.#sweepAtMs)) return;
+    this.#cancelSweep();
+    this.#sweepAtMs = atMs;
+    this.#cancelSweep = this.#options.clock.after(atMs - this.#nowMs, () => {
+      this.#sweepAtMs = Infinity;
+      this.#sweep();
+      this.#sweepBy(this.#nextDueAtMs());
+    });
+  }
+
   #sweep(): void {
     if (!this.#isBlind) for (const [name, beat] of this.#beats) this.#listenFor(name, beat);
     for (const [name, absence] of this.#absent) this.#miss(name, absence);
     this.#count();
   }
 
-  #listenFor(name: string, { atMs, everyMs }: Beat): void {
-    if (this.#silent.has(name) || this.#nowMs - atMs < SUSPECT_AFTER_BEATS * everyMs) return;
+  #listenFor(name: string, beat: Beat): void {
+    if (this.#silent.has(name) || this.#nowMs < suspectAtMs(beat)) return;
     this.#silent.add(name);
     this.#options.logger.info('a node is silent', { node: name });
     this.#count();
@@ -186,13 +209,14 @@ export class NodeBeats {
     const askedAtMs = this.#nowMs;
     const absence = this.#absent.get(name) ?? { sinceMs: askedAtMs, isTold: false };
     this.#absent.set(name, { ...absence, askedAtMs });
-    return askedAtMs - absence.sinceMs >= GONE_AFTER_MS;
+    this.#sweepBy(goneAtMs(absence));
+    return askedAtMs >= goneAtMs(absence);
   }
 
   #miss(name: string, absence: Absence): void {
     const nowMs = this.#nowMs;
     if (nowMs - absence.askedAtMs > ABSENCE_FORGOTTEN_AFTER_MS) this.#absent.delete(name);
-    else if (!absence.isTold && nowMs - absence.sinceMs >= GONE_AFTER_MS) {
+    else if (!absence.isTold && nowMs >= goneAtMs(absence)) {
       this.#absent.set(name, { ...absence, isTold: true });
       this.#options.onChange(name);
     }
@@ -229,6 +253,10 @@ export class NodeBeats {
     return this.#options.clock.monotonicMs();
   }
 }
+
+const suspectAtMs = ({ atMs, everyMs }: Beat): number => atMs + SUSPECT_AFTER_BEATS * everyMs;
+
+const goneAtMs = ({ sinceMs }: Pick<Absence, 'sinceMs'>): number => sinceMs + GONE_AFTER_MS;
 
 const everyMsOf = ({ spec }: Lease): number =>
   spec?.leaseDurationSeconds === undefined ? BEAT_MS : (spec.leaseDurationSeconds * 1_000) / BEATS_IN_A_LEASE;
