@@ -76,8 +76,9 @@ export class PodBuilder {
   withoutSlot = (): PodBuilder => this.but({ pod: this.build().pod, slot: undefined });
   withoutName = (): PodBuilder => this.but({ named: false });
   withoutRole = (): PodBuilder => this.but({ role: undefined });
-  standby = (): PodBuilder => this.but({ role: ROLE.standby });
-  active = (term: number): PodBuilder => this.but({ role: ROLE.active, term });
+  standby = (): PodBuilder => this.but({ role: ROLE.standby, guarded: false });
+  active = (term: number): PodBuilder => this.but({ role: ROLE.active, term, guarded: true });
+  guarded = (guarded = true): PodBuilder => this.but({ guarded });
   role = (role: Member['role']): PodBuilder => this.but({ role });
   term = (term: number | undefined): PodBuilder => this.but({ term });
   revision = (revision: string): PodBuilder => this.but({ revision });
@@ -107,6 +108,7 @@ export class PodBuilder {
       slot,
       role: ROLE.standby,
       term: undefined,
+      guarded: false,
       revision: DEFAULT_REVISION,
       node: `node-${slot ?? 'x'}`,
       phase: 'Running',
@@ -133,6 +135,7 @@ export const aStranger = (fields: Partial<Stranger> = {}): Stranger => ({
   resourceVersion: '20',
   role: undefined,
   term: undefined,
+  guarded: undefined,
   ...fields,
 });
 
@@ -208,8 +211,8 @@ export function budgetMadeFrom(body: object, uid: string, resourceVersion: strin
   return { ours: true, uid, resourceVersion, labels: metadata.labels, spec: spec as BudgetView['spec'] };
 }
 
-export const aBudget = (term = 1, fields: Partial<Owned<BudgetView>> = {}): Owned<BudgetView> => ({
-  ...budgetMadeFrom(disruptionBudget(SINGLETON, term), 'uid-budget', '60'),
+export const aBudget = (fields: Partial<Owned<BudgetView>> = {}): Owned<BudgetView> => ({
+  ...budgetMadeFrom(disruptionBudget(SINGLETON), 'uid-budget', '60'),
   ...fields,
 });
 
@@ -274,7 +277,7 @@ export class SnapshotBuilder {
   /** Whatever is made beside the members is there, too. */
   serviceSelecting(term: number): SnapshotBuilder {
     const spec = this.#snapshot.singleton.spec ?? DEFAULT_SPEC;
-    return this.but({ service: aService(spec, term), headless: aHeadless(spec), budget: aBudget(term) });
+    return this.but({ service: aService(spec, term), headless: aHeadless(spec), budget: aBudget() });
   }
   service = (fields: Partial<Owned<ServiceView>>): SnapshotBuilder =>
     this.but({ service: { ...(this.#snapshot.service ?? aService(DEFAULT_SPEC, 0)), ...fields } });

@@ -15,6 +15,8 @@ export const LABEL = {
   slot: `${GROUP}/slot`,
   role: `${GROUP}/role`,
   term: `${GROUP}/term`,
+  /** "true" on whom no drain may take: the active, and the old one until the Service routes to the new one. */
+  guarded: `${GROUP}/guarded`,
   revision: `${GROUP}/revision`,
 } as const;
 
@@ -34,6 +36,9 @@ export const NO_FAILOVER = `${GROUP}/no-failover`;
 export const OUT_OF_SERVICE = 'node.kubernetes.io/out-of-service';
 /** Where kubelets renew a Lease each, named after their node. */
 export const NODE_LEASE_NAMESPACE = 'kube-node-lease';
+
+/** The only value of the label `guarded`. */
+export const GUARDED = 'true';
 
 export const ROLE = { active: 'active', standby: 'standby' } as const;
 export type Role = (typeof ROLE)[keyof typeof ROLE];

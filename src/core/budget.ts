@@ -1,14 +1,13 @@
 /**
- * The PodDisruptionBudget: nobody who asks first may evict whoever is routed. It selects by the term, as the Service does,
- * and follows it after each flip. By the role it would let the old active go as soon as that is stripped, and a drain,
- * which asks within milliseconds of its cordon, would end it while the Service still routes to it.
+ * The PodDisruptionBudget: nobody who asks first may evict whoever is routed. It never changes: whom it protects the label
+ * `guarded` says, which moves with the writes of a move (move.ts). By the role it would let the old active go as soon as
+ * that is stripped, and a drain, which asks within milliseconds of its cordon, would end it while the Service still routes
+ * to it.
  */
 import { LABEL, budgetName } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { parseTerm, routingTerm } from './lease.ts';
-import { mapPatch, ownedMeta, routingSelector, wasInVain } from './objects.ts';
+import { guardSelector, mapPatch, ownedMeta, wasInVain } from './objects.ts';
 import type { Action } from './plan.ts';
-import { isFlipped, ourLease } from './situation.ts';
 import type { BudgetView, SingletonView, Snapshot } from './snapshot.ts';
 
 /** Under which the last mending is remembered: a Service may have the same name. */
@@ -20,45 +19,37 @@ export const isBudgetTaken = ({ budget, singleton: { spec } }: Snapshot): boolea
 
 /**
  * The budget as the spec wants it: made when it is missing, mended when it differs, deleted when it is not wanted. While
- * the newest spec breaks a rule, and it is not known what it would want, the one there is follows the moves, no more.
+ * the newest spec breaks a rule, and it is not known what it would want, the one there is kept in order, no more.
  */
 export function planBudget(snapshot: Snapshot, spec: Spec): Action[] {
   const { singleton, budget: view } = snapshot;
   const budget = budgetName(singleton.name);
   const isRefused = singleton.problems.length > 0;
-  const term = routedTerm(snapshot);
   if (view === undefined) {
-    // Until somebody is routed there is nobody to protect.
-    if (isRefused || !spec.disruptionBudget || term === undefined || term === 0) return [];
-    return [{ kind: 'createBudget', budget, body: disruptionBudget(singleton, term) }];
+    if (isRefused || !spec.disruptionBudget) return [];
+    return [{ kind: 'createBudget', budget, body: disruptionBudget(singleton) }];
   }
   if (!view.ours) return [];
   const expect = { uid: view.uid, resourceVersion: view.resourceVersion };
   if (!spec.disruptionBudget) return isRefused ? [] : [{ kind: 'deleteBudget', budget, expect }];
-  const patch = budgetDrift(singleton, view, term ?? termOf(view));
+  const patch = budgetDrift(singleton, view);
   if (patch === undefined || wasInVain(snapshot, view, patch)) return [];
   return [{ kind: 'mendBudget', budget, expect, patch }];
 }
 
-/** Undefined while a move is on its way, or when somebody edited Lease or Service: then whoever is protected stays so. */
-function routedTerm(snapshot: Snapshot): number | undefined {
-  const lease = ourLease(snapshot);
-  return lease !== undefined && isFlipped(snapshot, lease) ? routingTerm(lease) : undefined;
-}
-
-const termOf = ({ spec }: BudgetView): number => parseTerm(spec.selector?.matchLabels?.[LABEL.term]) ?? 0;
-
 /**
- * A number and no percentage, for which Kubernetes would ask the pods' owner for its scale. At most one pod carries the
- * term; standbys carry none or an older one, and are nobody's to protect.
- *
- * Without an apiVersion, which depends on the server.
+ * At most two pods are guarded, the old and the new active in a planned move. With two to be kept nobody can be spared,
+ * neither of one nor of two, whenever it was counted; whoever is not guarded anybody may evict without asking. A number and
+ * no percentage, for which Kubernetes would ask the pods' owner for its scale.
  */
-export const disruptionBudget = (singleton: SingletonView, term: number) => ({
+const MIN_AVAILABLE = 2;
+
+/** Without an apiVersion, which depends on the server. */
+export const disruptionBudget = (singleton: SingletonView) => ({
   metadata: ownedMeta(singleton, budgetName(singleton.name)),
   spec: {
-    minAvailable: 1,
-    selector: { matchLabels: routingSelector(singleton.name, term) },
+    minAvailable: MIN_AVAILABLE,
+    selector: { matchLabels: guardSelector(singleton.name) },
     // An active that is not Ready serves nobody: a drain must not wait for it. Kubernetes before 1.26 drops this field.
     unhealthyPodEvictionPolicy: EVICTION_POLICY,
   },
@@ -70,12 +61,12 @@ const EVICTION_POLICY = 'AlwaysAllow';
  * As a merge patch; undefined when nothing is to mend. A missing eviction policy is no reason: a server that does not know
  * the field would be asked in vain by every new leader.
  */
-export function budgetDrift({ name }: SingletonView, { spec, labels }: BudgetView, term: number): object | undefined {
+export function budgetDrift({ name }: SingletonView, { spec, labels }: BudgetView): object | undefined {
   const { minAvailable, maxUnavailable, selector = {}, unhealthyPodEvictionPolicy: policy = EVICTION_POLICY } = spec;
-  const matchLabels = mapPatch(selector.matchLabels ?? {}, routingSelector(name, term));
+  const matchLabels = mapPatch(selector.matchLabels ?? {}, guardSelector(name));
   const isWider = (selector.matchExpressions ?? []).length > 0;
   const fields = {
-    ...(minAvailable !== 1 && { minAvailable: 1 }),
+    ...(minAvailable !== MIN_AVAILABLE && { minAvailable: MIN_AVAILABLE }),
     // The server refuses one that has both.
     ...(maxUnavailable !== undefined && { maxUnavailable: null }),
     ...((matchLabels !== undefined || isWider) && {

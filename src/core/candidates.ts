@@ -52,6 +52,9 @@ export const eligibility = (member: Member, snapshot: Snapshot, now: Instant): E
 export const fitness = (member: Member, snapshot: Snapshot) =>
   ended(member) ?? slotRemoved(member, snapshot) ?? notUp(member) ?? notSelected(member) ?? READY;
 
+/** Whether whoever is routed to it is answered, as far as its kubelet tells. */
+export const isServing = (member: Member): boolean => ended(member) === undefined && notUp(member) === undefined;
+
 function ended(member: Member) {
   if (member.phase === 'Failed') return not(member.podReason === 'Evicted' ? 'Evicted' : 'Failed');
   if (member.phase === 'Succeeded') return not('Finished');

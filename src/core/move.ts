@@ -2,9 +2,9 @@
  * When the active must change, and the steps of one move in the order that makes it safe:
  * strip → grant → label → flip. Every prefix of them can be finished by an operator that knows only the cluster.
  */
-import { LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/names.ts';
+import { GUARDED, LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { candidates, fitness } from './candidates.ts';
+import { candidates, fitness, isServing } from './candidates.ts';
 import { failuresWith } from './failures.ts';
 import { firstHold } from './holds.ts';
 import { isEmpty, isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
@@ -240,29 +240,50 @@ function finish(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined
   return [...strips(snapshot, undefined, selected, routedMember(snapshot)), ...flip(snapshot, selected)];
 }
 
-/**
- * Takes the role away from everyone but `target` (invariant I3), and the routing term from everyone but `routed` (I2); and
- * term 0, which a Service selects while there is no active. An older term label stays on a former active: it routes
- * nowhere once the Service is flipped, and until then traffic must go on reaching it.
- */
+/** Takes from everyone but `target` what only the active has, and the routing term from everyone but `routed`. */
 function strips(snapshot: Snapshot, target: Member | undefined, term: number, routed = target): Action[] {
-  const actions: Action[] = [];
-  for (const member of snapshot.members) {
-    if (member.uid === target?.uid) continue;
-    const forged = member.term === 0 || (member.term === term && member.uid !== routed?.uid);
-    const labels = {
-      ...(member.role === ROLE.active && { [LABEL.role]: ROLE.standby }),
-      ...(forged && { [LABEL.term]: null }),
-    };
-    if (Object.keys(labels).length > 0)
-      actions.push({ kind: 'stripRole', pod: member.pod, expect: expectOf(member), labels });
-  }
-  for (const stranger of snapshot.strangers) {
-    const labels = strangersLabels(stranger, snapshot, term);
-    if (Object.keys(labels).length > 0)
-      actions.push({ kind: 'stripRole', pod: stranger.pod, expect: expectOf(stranger), labels });
-  }
-  return actions;
+  const strip = (pod: Member | Stranger, labels: LabelPatch): Action[] =>
+    Object.keys(labels).length === 0 ? [] : [{ kind: 'stripRole', pod: pod.pod, expect: expectOf(pod), labels }];
+  return [
+    ...snapshot.members
+      .filter(({ uid }) => uid !== target?.uid)
+      .flatMap((member) => strip(member, standbysLabels(member, { snapshot, term, routed }))),
+    ...snapshot.strangers.flatMap((stranger) => strip(stranger, strangersLabels(stranger, snapshot, term))),
+  ];
+}
+
+interface Routing {
+  readonly snapshot: Snapshot;
+  readonly term: number;
+  readonly routed: Member | undefined;
+}
+
+/**
+ * What a member must not carry that is not the active: the role (invariant I3); the routing term (I2), and term 0, which a
+ * Service selects while there is no active. An older term label stays on a former active: it routes nowhere once the
+ * Service is flipped, and until then traffic must go on reaching it.
+ */
+function standbysLabels(member: Member, routing: Routing): LabelPatch {
+  const { term, routed } = routing;
+  const forged = member.term === 0 || (member.term === term && member.uid !== routed?.uid);
+  const taken = {
+    ...(member.role === ROLE.active && { [LABEL.role]: ROLE.standby }),
+    ...(forged && { [LABEL.term]: null }),
+  };
+  // Nobody evicts what is terminating already: that is worth no write of its own.
+  const isWorthIt = !member.terminating || Object.keys(taken).length > 0;
+  const unguards = member.guarded && isWorthIt && !staysGuarded(member, routing);
+  return { ...taken, ...(unguards && { [LABEL.guarded]: null }) };
+}
+
+/**
+ * A former active, until the flip, if it serves. So a planned move takes the label from it by one more write when it is
+ * done, and a failover along with the role.
+ */
+function staysGuarded(member: Member, { snapshot, term, routed }: Routing): boolean {
+  const selected = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
+  const isRouted = member.uid === routed?.uid || (member.term !== term && member.term === selected);
+  return isRouted && isServing(member) && nodeLossOf(member, snapshot) === undefined;
 }
 
 /**
@@ -279,13 +300,22 @@ function strangersLabels(stranger: Stranger, { singleton, service, lease }: Snap
     ...(singleton.spec?.selector !== undefined && { [LABEL.name]: null }),
     ...(stranger.role !== undefined && { [LABEL.role]: null }),
     ...(stranger.term !== undefined && { [LABEL.term]: null }),
+    ...(stranger.guarded !== undefined && { [LABEL.guarded]: null }),
   };
 }
 
-/** All that the Service selects by, so that a name label somebody took away does not leave the singleton without traffic. */
+/**
+ * All that Service and budget select by, so that a name label somebody took away does not leave the singleton without
+ * traffic. Guarded also where the spec wants no budget: when it wants one again, that protects the active at once.
+ */
 function label({ singleton }: Snapshot, target: Member, term: number): Action[] {
-  if (target.named && target.role === ROLE.active && target.term === term) return [];
-  const labels = { [LABEL.name]: singleton.name, [LABEL.role]: ROLE.active, [LABEL.term]: String(term) };
+  if (target.named && target.role === ROLE.active && target.term === term && target.guarded) return [];
+  const labels = {
+    [LABEL.name]: singleton.name,
+    [LABEL.role]: ROLE.active,
+    [LABEL.term]: String(term),
+    [LABEL.guarded]: GUARDED,
+  };
   return [{ kind: 'labelActive', pod: target.pod, expect: expectOf(target), labels }];
 }
 

@@ -1,6 +1,7 @@
 /** The objects a singleton owns, as they should be. Pure builders: the same input gives the same object. */
 import {
   API_VERSION,
+  GUARDED,
   KIND,
   LABEL,
   ROLE,
@@ -83,6 +84,12 @@ export const memberLabels = (singleton: string, slot: number) => ({
 export const routingSelector = (singleton: string, term: number): Record<string, string> => ({
   [LABEL.name]: singleton,
   [LABEL.term]: String(term),
+});
+
+/** Whom the PodDisruptionBudget protects. */
+export const guardSelector = (singleton: string): Record<string, string> => ({
+  [LABEL.name]: singleton,
+  [LABEL.guarded]: GUARDED,
 });
 
 /** Turns `actual` into `wanted` as a merge patch; undefined when they are the same. */

@@ -75,6 +75,8 @@ export interface Member {
   readonly leaving?: boolean;
   readonly role: Role | undefined;
   readonly term: number | undefined;
+  /** The PodDisruptionBudget selects it. */
+  readonly guarded: boolean;
   readonly revision: string | undefined;
   readonly node: string | undefined;
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
@@ -102,6 +104,7 @@ export interface Stranger {
   readonly resourceVersion: string;
   readonly role: string | undefined;
   readonly term: string | undefined;
+  readonly guarded: string | undefined;
 }
 
 export interface LeaseView {

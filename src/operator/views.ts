@@ -1,5 +1,5 @@
 /** From objects as the API server sends them to the views that decisions are made of. */
-import { ANNOTATION, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
+import { ANNOTATION, GUARDED, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
 import type {
   Condition,
   EndpointSlice,
@@ -46,6 +46,7 @@ export const memberView = memoized((pod: Pod): Member => {
     slot: slotOf(labels[LABEL.slot]),
     role: role === ROLE.active || role === ROLE.standby ? role : undefined,
     term: parseTerm(labels[LABEL.term]),
+    guarded: labels[LABEL.guarded] === GUARDED,
     revision: labels[LABEL.revision],
     node: pod.spec?.nodeName,
     phase: pod.status?.phase ?? 'Pending',
@@ -123,6 +124,7 @@ export const strangerView = (pod: Pod): Stranger => ({
   resourceVersion: pod.metadata.resourceVersion,
   role: pod.metadata.labels?.[LABEL.role],
   term: pod.metadata.labels?.[LABEL.term],
+  guarded: pod.metadata.labels?.[LABEL.guarded],
 });
 
 const isOwnedBy = (object: KubeObject, ownerUid: string): boolean => controllerOf(object)?.uid === ownerUid;

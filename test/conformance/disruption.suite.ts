@@ -104,6 +104,23 @@ export function describeDisruption(world: UseWorld): void {
       expect(await evict(second)).toBe(429);
     });
 
+    it('of one Ready pod or of two is refused while two are to be kept, and of whoever loses the label allowed', async () => {
+      const of = aName('of');
+      const [old, next, budget] = [
+        await readyPod(of),
+        await readyPod(aName('of')),
+        await budgetOf(of, { minAvailable: 2 }),
+      ];
+      await counted(budget, 1);
+      expect(await evict(old)).toBe(429);
+      await world().api.mergePatch(POD, refOf(next), { metadata: { labels: { [OF]: of } } });
+      expect([await evict(old), await evict(next)]).toEqual([429, 429]);
+      await counted(budget, 2);
+      expect([await evict(old), await evict(next)]).toEqual([429, 429]);
+      await world().api.mergePatch(POD, refOf(old), { metadata: { labels: { [OF]: null } } });
+      expect([await evict(old), await evict(next)]).toEqual([undefined, 429]);
+    });
+
     it('of a pod with two budgets is an error, whatever they allow', async () => {
       const of = aName('of');
       const pod = await readyPod(of);
@@ -118,7 +135,7 @@ export function describeDisruption(world: UseWorld): void {
     it('may go where the server knows AlwaysAllow; an old one drops that, and refuses', async () => {
       const of = aName('of');
       const pod = await make.report(await make.pod({ labels: { [OF]: of } }), false);
-      const budget = await budgetOf(of, { minAvailable: 1, unhealthyPodEvictionPolicy: 'AlwaysAllow' });
+      const budget = await budgetOf(of, { minAvailable: 2, unhealthyPodEvictionPolicy: 'AlwaysAllow' });
       await counted(budget, 1);
       const isKnown = (await read(budget)).spec?.['unhealthyPodEvictionPolicy'] === 'AlwaysAllow';
       expect(await evict(pod)).toBe(isKnown ? undefined : 429);

@@ -36,6 +36,7 @@ const member = fc
     named: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
     role: maybe(fc.constantFrom('active' as const, 'standby' as const)),
     term: maybe(term),
+    guarded: fc.boolean(),
     revision: maybe(fc.constantFrom('old', 'new')),
     node: maybe(fc.constantFrom('node-a', 'node-b')),
     phase: fc.oneof(
@@ -64,7 +65,11 @@ const members: fc.Arbitrary<Member[]> = fc.array(member, { maxLength: 5 }).map((
 
 const strangers: fc.Arbitrary<Stranger[]> = fc
   .array(
-    fc.record({ role: maybe(fc.constantFrom('active', 'odd')), term: maybe(fc.constantFrom('1', '3', 'odd', '007')) }),
+    fc.record({
+      role: maybe(fc.constantFrom('active', 'odd')),
+      term: maybe(fc.constantFrom('1', '3', 'odd', '007')),
+      guarded: maybe(fc.constantFrom('true', 'odd')),
+    }),
     { maxLength: 2 },
   )
   .map((all) =>
@@ -151,7 +156,7 @@ const budget = maybe(
   fc
     .record({ ours, minAvailable: fc.integer({ min: 0, max: 2 }), isBoth: fc.boolean() })
     .map(({ ours, minAvailable, isBoth }) =>
-      aBudget(1, { ours, spec: { ...aBudget().spec, minAvailable, ...(isBoth && { maxUnavailable: 1 }) } }),
+      aBudget({ ours, spec: { ...aBudget().spec, minAvailable, ...(isBoth && { maxUnavailable: 1 }) } }),
     ),
 );
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LABEL } from '../../src/api/names.ts';
+import { GUARDED, LABEL } from '../../src/api/names.ts';
 import { budgetDrift, disruptionBudget } from '../../src/core/budget.ts';
 import { decide } from '../../src/core/decide.ts';
 import type { BudgetView, Snapshot } from '../../src/core/snapshot.ts';
@@ -9,31 +9,27 @@ import type { SnapshotBuilder } from '../builders.ts';
 import { settle } from './effects.ts';
 
 const { singleton } = aSnapshot().build();
-const selector = { matchLabels: { [LABEL.name]: 'db', [LABEL.term]: '1' } };
+const selector = { matchLabels: { [LABEL.name]: 'db', [LABEL.guarded]: GUARDED } };
 const kinds = (builder: SnapshotBuilder): string[] => decide(builder.build(), NOW).actions.map(({ kind }) => kind);
 const conditionsOf = ({ singleton: { status } }: Snapshot) =>
   new Map(status?.conditions?.map((condition) => [condition.type, condition]));
 
 describe('the PodDisruptionBudget', () => {
-  it('protects one pod, whoever is routed; not while that is unready', () => {
-    expect(disruptionBudget(singleton, 1)).toEqual({
+  it('protects whoever is guarded, one pod or two; not while that is unready', () => {
+    expect(disruptionBudget(singleton)).toEqual({
       metadata: {
         name: 'db',
         namespace: 'default',
         labels: { [LABEL.name]: 'db' },
         ownerReferences: [expect.objectContaining({ uid: 'uid-db', controller: true })],
       },
-      spec: { minAvailable: 1, selector, unhealthyPodEvictionPolicy: 'AlwaysAllow' },
+      spec: { minAvailable: 2, selector, unhealthyPodEvictionPolicy: 'AlwaysAllow' },
     });
   });
 
-  it('is made when it is missing, and not before somebody is routed', () => {
+  it('is made when it is missing, with whatever else a new singleton gets', () => {
     expect(kinds(aSteadyState().withoutBudget())).toEqual(['createBudget']);
-    expect(kinds(aSnapshot())).not.toContain('createBudget');
-    const selectsNobody = aSteadyState()
-      .selector({ [LABEL.name]: 'db', [LABEL.term]: '0' })
-      .leaseHeldByNobody(0);
-    expect(kinds(selectsNobody.withoutBudget())).not.toContain('createBudget');
+    expect(kinds(aSnapshot())).toContain('createBudget');
   });
 
   it('comes after whatever a member needs, so that a refusal keeps none of them waiting', () => {
@@ -42,23 +38,14 @@ describe('the PodDisruptionBudget', () => {
     expect(kindsOf.at(-1)).toBe('createBudget');
   });
 
-  it('follows the Service, so that a move protects the old active until nobody routes to it any more', () => {
-    const protectedTerm = ({ budget }: Snapshot) => budget?.spec.selector?.matchLabels?.[LABEL.term];
-    const { states, last } = settle(
-      aSteadyState()
-        .where(0, (pod) => pod.crashed())
-        .build(),
-      { now: NOW },
-    );
-    const flip = states.findIndex(({ service }) => service?.spec.selector?.[LABEL.term] === '2');
-    expect(states.slice(0, flip + 1).map(protectedTerm)).toEqual(Array(flip + 1).fill('1'));
-    expect(protectedTerm(last)).toBe('2');
-  });
-
-  it('stays with whom it protects while Lease and Service do not agree', () => {
-    const edited = aSteadyState({ term: 3 }).selector({ [LABEL.name]: 'db', [LABEL.term]: '1' });
-    expect(kinds(edited)).toEqual(['flipService']);
-    expect(kinds(edited.withoutLease()).filter((kind) => kind.endsWith('Budget'))).toEqual([]);
+  it('is written in no move, forced or planned', () => {
+    const crashed = aSteadyState().where(0, (pod) => pod.crashed());
+    const drained = aSteadyState().node('node-0', { draining: 'cordoned' });
+    for (const start of [crashed, drained]) {
+      const { actions, last } = settle(start.build(), { now: NOW });
+      expect(last.lease?.term).toBe(2);
+      expect(actions.filter(({ kind }) => kind.endsWith('Budget'))).toEqual([]);
+    }
   });
 
   it('is deleted when the spec does not want it, and then stays away', () => {
@@ -71,10 +58,10 @@ describe('the PodDisruptionBudget', () => {
     expect(kinds(aSteadyState().budget({ spec: {} }).deleting())).toEqual([]);
   });
 
-  it('follows the moves while the newest spec breaks a rule, and is neither made nor deleted then', () => {
+  it('is kept in order while the newest spec breaks a rule, and is neither made nor deleted then', () => {
     const rejected = aSteadyState({ term: 2 }).rejected();
     const budgetKinds = (builder: SnapshotBuilder) => kinds(builder).filter((kind) => kind.endsWith('Budget'));
-    expect(budgetKinds(rejected.budget({ spec: aBudget(1).spec }))).toEqual(['mendBudget']);
+    expect(budgetKinds(rejected.budget({ spec: {} }))).toEqual(['mendBudget']);
     expect(budgetKinds(rejected.withoutBudget())).toEqual([]);
     expect(budgetKinds(rejected.changingSpec({ disruptionBudget: false }))).toEqual([]);
   });
@@ -110,20 +97,25 @@ describe('the drift of a budget', () => {
     ['nothing', {}, undefined],
     ['what an old server has dropped', { spec: old }, undefined],
     ["other people's labels", { labels: { [LABEL.name]: 'db', team: 'a' } }, undefined],
-    ['another number', { spec: { ...whole, minAvailable: 0 } }, { spec: { minAvailable: 1 } }],
-    ['a percentage', { spec: { ...whole, minAvailable: '100%' } }, { spec: { minAvailable: 1 } }],
+    ['another number', { spec: { ...whole, minAvailable: 0 } }, { spec: { minAvailable: 2 } }],
+    ['a percentage', { spec: { ...whole, minAvailable: '100%' } }, { spec: { minAvailable: 2 } }],
     ['the other kind of number', { spec: { ...old, maxUnavailable: 1 } }, { spec: { maxUnavailable: null } }],
     [
       'another selector',
       { spec: { ...whole, selector: { matchLabels: { [LABEL.name]: 'db', app: 'x' } } } },
-      { spec: { selector: { matchLabels: { app: null, [LABEL.term]: '1' } } } },
+      { spec: { selector: { matchLabels: { app: null, [LABEL.guarded]: GUARDED } } } },
     ],
     [
       'a narrower selector',
       { spec: { ...whole, selector: { ...selector, matchExpressions: [{ key: 'x', operator: 'Exists' }] } } },
       { spec: { selector: { matchExpressions: null } } },
     ],
-    ['no selector', { spec: { minAvailable: 1 } }, { spec: { selector } }],
+    [
+      'whoever has a term, as an older version selected',
+      { spec: { ...whole, minAvailable: 1, selector: { matchLabels: { [LABEL.name]: 'db', [LABEL.term]: '1' } } } },
+      { spec: { minAvailable: 2, selector: { matchLabels: { [LABEL.term]: null, [LABEL.guarded]: GUARDED } } } },
+    ],
+    ['no selector', { spec: { minAvailable: 2 } }, { spec: { selector } }],
     [
       'another eviction policy',
       { spec: { ...whole, unhealthyPodEvictionPolicy: 'IfHealthyBudget' } },
@@ -131,7 +123,7 @@ describe('the drift of a budget', () => {
     ],
     ['a lost name label', { labels: {} }, { metadata: { labels: { [LABEL.name]: 'db' } } }],
   ])('of %s', (_what, fields, expected) => {
-    expect(budgetDrift(singleton, aBudget(1, fields), 1)).toEqual(expected);
+    expect(budgetDrift(singleton, aBudget(fields))).toEqual(expected);
   });
 
   it('is mended once; a server that undoes that is not asked again and again', () => {

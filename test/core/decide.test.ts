@@ -43,7 +43,7 @@ describe('a steady state', () => {
 });
 
 describe('a new singleton', () => {
-  it('gets its Lease, its Services and its members', () => {
+  it('gets its Lease, its Services, its members and its budget', () => {
     expect(kinds(aSnapshot())).toEqual([
       'createLease',
       'createService',
@@ -52,6 +52,7 @@ describe('a new singleton', () => {
       'createPod',
       'createPod',
       'emitEvent',
+      'createBudget',
     ]);
   });
 

@@ -2,7 +2,7 @@
  * What the API server would make of an action, on a snapshot: enough of it to see where a series of decisions leads.
  * Preconditions count: a write that was decided from an older state is refused, as the server answers 409.
  */
-import { LABEL, ROLE, holderIdentity } from '../../src/api/names.ts';
+import { GUARDED, LABEL, ROLE, holderIdentity } from '../../src/api/names.ts';
 import { decide } from '../../src/core/decide.ts';
 import { selectedPods } from '../../src/core/invariants.ts';
 import { parseTerm } from '../../src/core/lease.ts';
@@ -143,6 +143,7 @@ function labelPod(snapshot: Snapshot, { expect, labels }: LabelAction, resourceV
     resourceVersion,
     ...(LABEL.role in labels && { role: labels[LABEL.role] ?? undefined }),
     ...(LABEL.term in labels && { term: labels[LABEL.term] ?? undefined }),
+    ...(LABEL.guarded in labels && { guarded: labels[LABEL.guarded] ?? undefined }),
   };
   return { ...snapshot, strangers: snapshot.strangers.map((other) => (other === stranger ? next : other)) };
 }
@@ -153,6 +154,7 @@ function labelFields(labels: LabelPatch, singleton: string): Partial<Member> {
     ...(LABEL.name in labels && { named: labels[LABEL.name] === singleton }),
     ...(LABEL.slot in labels && { slot: parseTerm(labels[LABEL.slot] ?? undefined) }),
     ...(LABEL.term in labels && { term: parseTerm(labels[LABEL.term] ?? undefined) }),
+    ...(LABEL.guarded in labels && { guarded: labels[LABEL.guarded] === GUARDED }),
     ...(LABEL.role in labels && { role: role === ROLE.active || role === ROLE.standby ? role : undefined }),
   };
 }
@@ -211,6 +213,7 @@ function createPod(
     slot: parseTerm(labels[LABEL.slot]),
     role: labels[LABEL.role] === ROLE.standby ? ROLE.standby : undefined,
     term: parseTerm(labels[LABEL.term]),
+    guarded: labels[LABEL.guarded] === GUARDED,
     revision: labels[LABEL.revision],
     node: undefined,
     phase: 'Pending',

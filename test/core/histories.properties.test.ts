@@ -236,6 +236,8 @@ class Witness {
       expect(selectedPods(this.snapshot)).toEqual([holder.pod]);
       expect(this.snapshot.routedUids).toEqual([holder.uid]);
       expect(holder.role).toBe('active');
+      const guarded = members.filter((member) => member.guarded && !member.terminating);
+      expect(guarded.map(({ pod }) => pod)).toEqual([holder.pod]);
       expect(singleton.status?.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('True');
     }
   }

@@ -239,6 +239,14 @@ describe('a move that was cut is finished', () => {
       [],
     ],
     [
+      'after the flip of a planned one',
+      granted()
+        .where(0, (pod) => pod.standby().guarded())
+        .where(1, (pod) => pod.active(2))
+        .serviceSelecting(2),
+      ['stripRole db-0-a'],
+    ],
+    [
       'after the strip alone, while the old active recovered',
       aSteadyState().where(0, (pod) => pod.standby()),
       ['labelActive db-0-a'],
@@ -311,9 +319,11 @@ describe('labels that hands have changed are mended', () => {
     }
   });
 
-  it('a stranger loses role and term, and nothing else', () => {
-    const { actions } = moveOf(aSteadyState().withStranger({ role: 'active', term: '1' }));
-    expect(actions).toMatchObject([{ pod: 'stranger', labels: { [LABEL.role]: null, [LABEL.term]: null } }]);
+  it('a stranger loses role, term and guard, and nothing else', () => {
+    const { actions } = moveOf(aSteadyState().withStranger({ role: 'active', term: '1', guarded: 'true' }));
+    const labels = { [LABEL.role]: null, [LABEL.term]: null, [LABEL.guarded]: null };
+    expect(actions).toMatchObject([{ pod: 'stranger', labels }]);
+    expect(actions[0]).toHaveProperty('labels', labels);
   });
 });
 

@@ -182,10 +182,9 @@ describe('the PodDisruptionBudget', () => {
   const isRight = async () => {
     const { metadata, spec } = await read();
     expect(metadata.labels?.[LABEL.name]).toBe('protected');
-    expect(spec?.minAvailable).toBe(1);
+    expect(spec?.minAvailable).toBe(2);
     expect(spec?.maxUnavailable).toBeUndefined();
-    const { spec: service } = await world().api.get<Service>(world().of('protected').service);
-    expect(spec?.selector).toEqual({ matchLabels: service?.selector });
+    expect(spec?.selector).toEqual({ matchLabels: { [LABEL.name]: 'protected', [LABEL.guarded]: GUARDED } });
     return metadata;
   };
 

@@ -142,7 +142,7 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
   test("its PodDisruptionBudget is mended, taken away, and left alone where it is somebody else's", async () => {
     const { budget } = world.of('db');
     await suite.api.patch(budget, { spec: { minAvailable: 0 } });
-    const isMended = async () => (await suite.api.get<PodDisruptionBudget>(budget)).spec?.minAvailable === 1;
+    const isMended = async () => (await suite.api.get<PodDisruptionBudget>(budget)).spec?.minAvailable === 2;
     await until('the budget to be mended', isMended);
     await world.change('db', { disruptionBudget: false });
     await until('the budget to be gone', () => world.gone(budget));

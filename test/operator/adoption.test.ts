@@ -24,7 +24,7 @@ describe('a singleton with a selector', () => {
   it('elects among the pods of a ReplicaSet and routes to one of them; it creates and deletes none', async () => {
     const stage = await adopting(TWO);
     expect(stage.active).toBe('web-a');
-    expect(stage.ours('web-a')).toEqual({ name: 'db', role: 'active', term: '1' });
+    expect(stage.ours('web-a')).toEqual({ name: 'db', role: 'active', term: '1', guarded: 'true' });
     expect(stage.ours('web-b')).toEqual(STANDBY);
     expect(stage.selector).toEqual({ [LABEL.name]: 'db', [LABEL.term]: '1' });
     expect(stage.condition('Ready')).toMatchObject({ status: 'True', reason: 'ActiveRouted' });
@@ -91,7 +91,7 @@ describe('a singleton with a selector', () => {
   });
 
   it('takes all labels from a pod that only carries its name', async () => {
-    const labels = { [LABEL.name]: 'db', [LABEL.role]: 'standby', [LABEL.term]: '1' };
+    const labels = { [LABEL.name]: 'db', [LABEL.role]: 'standby', [LABEL.term]: '1', [LABEL.guarded]: 'true' };
     const stage = await adopting([...TWO, aPodObject({ name: 'forged', labels, ownerReferences: [] })]);
     expect(stage.ours('forged')).toEqual({});
   });
@@ -100,7 +100,7 @@ describe('a singleton with a selector', () => {
     const stage = await adopting(TWO);
     for (const pod of ['web-a', 'web-b']) stage.label(pod, { [LABEL.name]: undefined });
     await stage.settle();
-    expect(stage.ours('web-a')).toEqual({ name: 'db', role: 'active', term: '1' });
+    expect(stage.ours('web-a')).toEqual({ name: 'db', role: 'active', term: '1', guarded: 'true' });
     expect(stage.ours('web-b')).toEqual(STANDBY);
     expect(stage.status?.term).toBe(1);
   });
@@ -318,7 +318,7 @@ describe('two singletons that select the same pod', () => {
     stage.label('web-a', { [LABEL.name]: 'nobody' });
     await stage.settle();
     expect(stage.active).toBe('web-a');
-    expect(stage.ours('web-a')).toEqual({ name: 'db', role: 'active', term: '1' });
+    expect(stage.ours('web-a')).toEqual({ name: 'db', role: 'active', term: '1', guarded: 'true' });
     expect(stage.status?.term).toBe(1);
   });
 });

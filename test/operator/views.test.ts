@@ -19,6 +19,7 @@ describe('a pod', () => {
       slot: 0,
       role: 'standby',
       term: undefined,
+      guarded: false,
       revision: undefined,
       node: 'node-a',
       phase: 'Running',
@@ -42,6 +43,8 @@ describe('a pod', () => {
     ['has no slot, when that is no number', { ...LABELS, [LABEL.slot]: '-1' }, { slot: undefined }],
     ['has no role but the two', { ...LABELS, [LABEL.role]: 'leader' }, { role: undefined }],
     ['is active', { ...LABELS, [LABEL.role]: 'active' }, { role: 'active' }],
+    ['is guarded', { ...LABELS, [LABEL.guarded]: 'true' }, { guarded: true }],
+    ['is not guarded, when the budget would not match it', { ...LABELS, [LABEL.guarded]: 'yes' }, { guarded: false }],
     ['lost its name label', { [LABEL.slot]: '0' }, { named: false }],
     ['has the name of another singleton', { ...LABELS, [LABEL.name]: 'other' }, { named: false }],
     ['is marked no-failover', { ...LABELS, [NO_FAILOVER]: 'true' }, { noFailover: true }],
@@ -141,8 +144,8 @@ describe('a pod', () => {
   });
 
   it('of somebody else is seen with its labels as they are', () => {
-    const pod = aPodObject({ labels: { ...LABELS, [LABEL.role]: 'boss', [LABEL.term]: '007' }, ownerReferences: [] });
-    expect(strangerView(pod)).toMatchObject({ pod: 'db-0-a', role: 'boss', term: '007' });
+    const pod = aPodObject({ labels: { ...LABELS, [LABEL.role]: 'boss', [LABEL.term]: '007', [LABEL.guarded]: 'no' }, ownerReferences: [] });
+    expect(strangerView(pod)).toMatchObject({ pod: 'db-0-a', role: 'boss', term: '007', guarded: 'no' });
   });
 });
 

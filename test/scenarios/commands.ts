@@ -1,5 +1,5 @@
 /** The words of a script. Each does something to the world; then the operator looks, and the trace tells what it did. */
-import { LABEL } from '../../src/api/names.ts';
+import { GUARDED, LABEL } from '../../src/api/names.ts';
 import type { Member } from '../../src/core/snapshot.ts';
 import { aBudget, aTemplate } from '../builders.ts';
 import { nextVersion } from '../core/effects.ts';
@@ -132,6 +132,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     for (const [key, value] of labels.map((label) => label.split('='))) {
       if (key === 'role') world.change(member, { role: value === 'active' || value === 'standby' ? value : undefined });
       if (key === 'term') world.change(member, { term: value === undefined ? undefined : Number(value) });
+      if (key === 'guarded') world.change(member, { guarded: value === GUARDED });
       if (key === 'name') world.change(member, { named: false });
       if (key === 'slot') world.change(member, { slot: value === undefined ? undefined : Number(value) });
       if (key === 'no-failover') world.change(member, { noFailover: true });
@@ -176,7 +177,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     world.edit({ budget: { ...budget, resourceVersion: nextVersion(world.snapshot), spec } });
   },
   /** Somebody's own, in the place of ours. */
-  'foreign-budget': (world) => world.edit({ budget: aBudget(1, { ours: false, spec: { maxUnavailable: 0 } }) }),
+  'foreign-budget': (world) => world.edit({ budget: aBudget({ ours: false, spec: { maxUnavailable: 0 } }) }),
   stranger: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
     const resourceVersion = nextVersion(world.snapshot);
@@ -186,6 +187,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       resourceVersion,
       role: fields['role'],
       term: fields['term'],
+      guarded: fields['guarded'],
     };
     world.edit({ strangers: [stranger] });
   },

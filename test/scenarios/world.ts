@@ -2,7 +2,7 @@
  * A small world for scripts: one singleton in a cluster whose parts (kubelets, users, the operator) do what the script
  * says. What the API server makes of an action is `apply`; the clock stands still until the script lets it tick.
  */
-import { LABEL, holderIdentity } from '../../src/api/names.ts';
+import { GUARDED, ROLE, holderIdentity } from '../../src/api/names.ts';
 import { decide } from '../../src/core/decide.ts';
 import type { Violation } from '../../src/core/invariants.ts';
 import { recordGrant, selectedPods, violationsBetween, violationsIn, violationsOf } from '../../src/core/invariants.ts';
@@ -10,7 +10,7 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import type { BudgetView, Instant, Member, NodeTrouble, NodeView, Snapshot } from '../../src/core/snapshot.ts';
+import type { Instant, Member, NodeTrouble, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
 import { aPod, aSnapshot, aSpec, at } from '../builders.ts';
@@ -158,9 +158,16 @@ export class World {
   /** As observe.ts sees it: the holder stays a member until the active has moved, others are strangers at once. */
   letGo(member: Member): void {
     if (this.#isActive(member)) return this.change(member, { leaving: true });
-    const { pod, uid, resourceVersion, role, term } = member;
+    const { pod, uid, resourceVersion, role, term, guarded } = member;
     this.remove(member);
-    const stranger = { pod, uid, resourceVersion, role, term: term?.toString() };
+    const stranger = {
+      pod,
+      uid,
+      resourceVersion,
+      role,
+      term: term?.toString(),
+      guarded: guarded ? GUARDED : undefined,
+    };
     return this.edit({ strangers: [...this.snapshot.strangers, stranger] });
   }
 
@@ -181,9 +188,10 @@ export class World {
 
   evict(member: Member): void {
     const { budget } = this.snapshot;
-    const isProtected =
-      budget?.ours === true && Number(budget.spec.minAvailable) > 0 && isSelected(budget, member.term);
-    if (isProtected && member.ready) this.lines.push(`the eviction of ${this.#short(member.pod)} is refused`);
+    const guarded = this.snapshot.members.filter((other) => other.guarded && other.ready && !other.terminating);
+    const isProtected = budget?.ours === true && guarded.length <= Number(budget.spec.minAvailable);
+    if (isProtected && guarded.includes(member))
+      this.lines.push(`the eviction of ${this.#short(member.pod)} is refused`);
     else this.change(member, { terminating: true, evicting: true });
   }
 
@@ -338,6 +346,7 @@ export class World {
     const words = [
       member.role ?? 'no role',
       ...(member.term === undefined ? [] : [`term ${member.term}`]),
+      ...(member.guarded === (member.role === ROLE.active) ? [] : [member.guarded ? 'guarded' : 'not guarded']),
       member.phase === 'Running' ? (member.ready ? 'Ready' : 'NotReady') : member.phase,
       ...(member.crash === undefined ? [] : ['crashed']),
       ...(member.terminating ? ['Terminating'] : []),
@@ -345,9 +354,6 @@ export class World {
     return `  ${this.#nameOf(member.pod)}: ${words.join(', ')}`;
   }
 }
-
-const isSelected = ({ spec }: BudgetView, term: number | undefined): boolean =>
-  term !== undefined && spec.selector?.matchLabels?.[LABEL.term] === String(term);
 
 /** Events by their message: it is what people read. */
 const describe = (action: Action): string =>

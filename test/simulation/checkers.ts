@@ -340,7 +340,9 @@ export class Checkers {
     if (any === undefined) return;
     if (pod === undefined && controllerOf(any)?.kind !== KIND) return this.#foreign(old, author);
     if (singleton === undefined) {
-      const onlyTaken = [LABEL.role, LABEL.term].every((key) => pod !== undefined && takenOrSame(old, pod, key));
+      const onlyTaken = [LABEL.role, LABEL.term, LABEL.guarded].every(
+        (key) => pod !== undefined && takenOrSame(old, pod, key),
+      );
       // A standby of a SingletonService that was deleted a moment ago.
       const isLate = pod !== undefined && isSelected(pod) && pod.metadata.labels?.[LABEL.role] === ROLE.standby;
       if (!onlyTaken && !isLate) this.#foreign(old, author);

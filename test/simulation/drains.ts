@@ -73,7 +73,7 @@ const editBudget = ourBudget(({ cluster, chance, disruptionBudgets }, budget) =>
     { spec: { minAvailable: 0, maxUnavailable: null } },
     { spec: { minAvailable: null, maxUnavailable: 1 } },
     { spec: { selector: { matchLabels: { [LABEL.term]: String(chance.below(8)) } } } },
-    { spec: { selector: { matchLabels: { [LABEL.term]: null } } } },
+    { spec: { selector: { matchLabels: { [LABEL.guarded]: null } } } },
     { spec: { selector: { matchLabels: { more: 'label' } } } },
     { metadata: { labels: { [LABEL.name]: null } } },
     { metadata: { annotations: { note: String(chance.below(100)) } } },

@@ -350,6 +350,27 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'current && contentOf(current))) enqueueOwned(undefined, undefined);',
   },
   {
+    name: 'active-not-guarded',
+    what: 'the active is labelled, and not so that its eviction is refused',
+    file: 'core/move.ts',
+    find: '    [LABEL.guarded]: GUARDED,\n',
+    replace: '',
+  },
+  {
+    name: 'guard-not-mended',
+    what: 'an active that is not guarded any more stays so',
+    file: 'core/move.ts',
+    find: 'target.term === term && target.guarded) return [];',
+    replace: 'target.term === term) return [];',
+  },
+  {
+    name: 'guard-stays-with-the-old-active',
+    what: 'a former active is guarded for ever, and no drain of its node ends',
+    file: 'core/move.ts',
+    find: 'const unguards = member.guarded &&',
+    replace: 'const unguards = member.term === undefined && member.guarded &&',
+  },
+  {
     name: 'foreign-budget-mended',
     what: "somebody else's budget is taken for ours",
     file: 'core/budget.ts',

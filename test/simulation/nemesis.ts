@@ -3,6 +3,7 @@ import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kuber
 import type { ResourceType } from '../../src/adapters/ports.ts';
 import {
   ANNOTATION,
+  GUARDED,
   LABEL,
   NO_FAILOVER,
   ROLE,
@@ -340,6 +341,8 @@ const editLabel = onPod((targets, pod) => {
     { [LABEL.term]: null },
     { [LABEL.term]: someTerm(targets) },
     { [LABEL.term]: someTerm(targets) },
+    { [LABEL.guarded]: null },
+    { [LABEL.guarded]: GUARDED },
     { [LABEL.name]: null },
     { [LABEL.name]: 'other' },
     { [LABEL.slot]: String(chance.below(5)) },

@@ -2,7 +2,16 @@
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
 import type { EndpointSlice, KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../../src/api/objects.ts';
-import { ANNOTATION, LABEL, ROLE, budgetName, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
+import {
+  ANNOTATION,
+  GUARDED,
+  LABEL,
+  ROLE,
+  budgetName,
+  holderIdentity,
+  leaseName,
+  serviceName,
+} from '../../src/api/names.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
@@ -62,7 +71,8 @@ export function settledOn(question: Question): Verdict {
     wrongRouting(cluster, uid, all, active) ??
     wrongLabels(all, active) ??
     wrongSlices(cluster, endpointSlices, active) ??
-    wrongBudget(find<PodDisruptionBudget>(cluster, disruptionBudgets, budgetName(SINGLETON)), uid, active) ??
+    wrongBudget(find<PodDisruptionBudget>(cluster, disruptionBudgets, budgetName(SINGLETON)), uid) ??
+    wrongGuard(all, active) ??
     wrongStatus(singleton, active);
   return problem === undefined ? { active: holder } : wrong(problem);
 }
@@ -116,19 +126,29 @@ function wrongSlices(cluster: Cluster, type: ResourceType, active: Pod): string 
   return isRight ? undefined : `the EndpointSlices name ${routed.join(' and ') || 'nobody'}`;
 }
 
-function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string, active: Pod): string | undefined {
+function wrongBudget(budget: PodDisruptionBudget | undefined, owner: string): string | undefined {
   if (budget === undefined) return 'there is no PodDisruptionBudget';
   const { minAvailable, maxUnavailable, selector } = budget.spec ?? {};
   const labels = selector?.matchLabels ?? {};
   const isRight =
     controllerOf(budget)?.uid === owner &&
     budget.metadata.labels?.[LABEL.name] === SINGLETON &&
-    minAvailable === 1 &&
+    minAvailable === 2 &&
     maxUnavailable === undefined &&
     Object.keys(labels).length === 2 &&
     labels[LABEL.name] === SINGLETON &&
-    labels[LABEL.term] === active.metadata.labels?.[LABEL.term];
+    labels[LABEL.guarded] === GUARDED;
   return isRight ? undefined : `the PodDisruptionBudget is not ours, or says ${JSON.stringify(budget.spec)}`;
+}
+
+/** Whom an eviction is refused for. What is going anyway needs not to be told so. */
+function wrongGuard(all: readonly Pod[], active: Pod): string | undefined {
+  const guarded = all.filter(
+    ({ metadata: { labels, deletionTimestamp } }) =>
+      labels?.[LABEL.name] === SINGLETON && labels[LABEL.guarded] === GUARDED && deletionTimestamp === undefined,
+  );
+  const isRight = guarded.length === 1 && guarded[0] === active;
+  return isRight ? undefined : `${namesOf(guarded)} instead of ${active.metadata.name} is guarded`;
 }
 
 function wrongStatus({ status, metadata }: SingletonService, active: Pod): string | undefined {
