@@ -1,7 +1,7 @@
 /** A node is drained with kubectl, by the real eviction API: the active is moved first, and the drain does not wait for long. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { LABEL, ROLE } from '../../src/api/names.ts';
-import type { Node, Pod, PodDisruptionBudget, Service } from '../../src/api/objects.ts';
+import { GUARDED, LABEL, ROLE } from '../../src/api/names.ts';
+import type { Node, Pod, PodDisruptionBudget } from '../../src/api/objects.ts';
 import { until } from '../control-plane/wait.ts';
 import { brokenInvariants, flipsToNobody, startRecorder, statesWithoutService } from './recorder.ts';
 import type { Recorder } from './recorder.ts';
@@ -78,8 +78,16 @@ describe('kubectl drain of the node of the active', () => {
     const flipped = history.findIndex(
       ({ kind, object }) => kind === 'service' && object.spec?.selector?.[LABEL.term] === String(after.term),
     );
+    const guardOf = ({ kind, object }: (typeof history)[number]): string | undefined =>
+      kind === 'pod' && nameOf(object) === nameOf(before.active)
+        ? (object.metadata.labels?.[LABEL.guarded] ?? 'no')
+        : undefined;
+    const guarded = history.findIndex((state) => guardOf(state) === GUARDED);
+    const unguarded = history.findIndex((state, place) => place > guarded && guardOf(state) === 'no');
+    expect(guarded).toBeGreaterThan(-1);
     expect(flipped).toBeGreaterThan(-1);
-    expect(flipped).toBeLessThan(asked);
+    expect(flipped).toBeLessThan(unguarded);
+    expect(unguarded).toBeLessThan(asked);
   });
 
   test('moves nothing back when it is uncordoned', async () => {

@@ -233,6 +233,7 @@ describe('a pod', () => {
       (state) => patch(podPath(standby(state)), labels({ [LABEL.role]: 'active', [LABEL.term]: String(state.term) })),
     ],
     ['a standby without its role', (state) => patch(podPath(standby(state)), labels({ [LABEL.role]: null }))],
+    ['a standby that is guarded', (state) => patch(podPath(standby(state)), labels({ [LABEL.guarded]: GUARDED }))],
     ['a standby without its slot', (state) => patch(podPath(standby(state)), labels({ [LABEL.slot]: null }))],
     [
       "a standby with another one's slot",
@@ -247,6 +248,7 @@ describe('a pod', () => {
     ['the active labelled standby', ({ active }) => patch(podPath(active), labels({ [LABEL.role]: 'standby' }))],
     ['the active without its term', ({ active }) => patch(podPath(active), labels({ [LABEL.term]: null }))],
     ['the active with another term', ({ active }) => patch(podPath(active), labels({ [LABEL.term]: '4711' }))],
+    ['the active that is not guarded', ({ active }) => patch(podPath(active), labels({ [LABEL.guarded]: null }))],
     ['the active without its slot', ({ active }) => patch(podPath(active), labels({ [LABEL.slot]: null }))],
     ['the active without its name label', ({ active }) => patch(podPath(active), labels({ [LABEL.name]: null }))],
     [
@@ -259,7 +261,7 @@ describe('a pod', () => {
     await heals('labelled', { act, check: sameTerm });
   });
 
-  test('of somebody else that takes our labels loses role and term, is no member, gets no traffic, and lives', async () => {
+  test('of somebody else that takes our labels loses role, term and guard, is no member, gets no traffic, and lives', async () => {
     const before = await healed('labelled');
     const stranger = {
       metadata: { name: 'stranger', labels: { ...before.active.metadata.labels } },
@@ -268,7 +270,10 @@ describe('a pod', () => {
     await world().api.create(world().paths.pods, stranger);
     const pod = await until('the stranger to be stripped', async () => {
       const pod = await world().api.get<Pod>(`${world().paths.pods}/stranger`);
-      return roleOf(pod) === undefined && termOf(pod) === undefined && isReady(pod) && pod;
+      const isStripped = [LABEL.role, LABEL.term, LABEL.guarded].every(
+        (key) => pod.metadata.labels?.[key] === undefined,
+      );
+      return isStripped && isReady(pod) && pod;
     });
     expect(pod.metadata.labels).toMatchObject({ [LABEL.name]: 'labelled' });
     const ours = await until('the EndpointSlices', async () => {

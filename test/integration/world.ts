@@ -221,6 +221,8 @@ function inOrder(state: State, name: string): Settled {
   );
   expect(roleOf(active)).toBe(ROLE.active);
   expect(standbys.map(roleOf)).toEqual(standbys.map(() => ROLE.standby));
+  const guarded = pods.filter(({ metadata }) => metadata.labels?.[LABEL.guarded] !== undefined);
+  expect(guarded.map(nameOf)).toEqual([nameOf(active)]);
   expect(service.spec?.selector).toEqual({ [LABEL.name]: name, [LABEL.term]: termOf(active) });
   expect(routed).toEqual([active.metadata.name]);
   expect(status.active).toMatchObject({ pod: active.metadata.name, uid: active.metadata.uid });

@@ -144,7 +144,10 @@ describe('a pod', () => {
   });
 
   it('of somebody else is seen with its labels as they are', () => {
-    const pod = aPodObject({ labels: { ...LABELS, [LABEL.role]: 'boss', [LABEL.term]: '007', [LABEL.guarded]: 'no' }, ownerReferences: [] });
+    const pod = aPodObject({
+      labels: { ...LABELS, [LABEL.role]: 'boss', [LABEL.term]: '007', [LABEL.guarded]: 'no' },
+      ownerReferences: [],
+    });
     expect(strangerView(pod)).toMatchObject({ pod: 'db-0-a', role: 'boss', term: '007', guarded: 'no' });
   });
 });
