@@ -1,6 +1,6 @@
 /** Whatever hands change is put back, and no edit moves the active. */
 import { expect } from 'vitest';
-import { ANNOTATION, LABEL } from '../../src/api/names.ts';
+import { ANNOTATION, GUARDED, LABEL } from '../../src/api/names.ts';
 import type { Lease, Pod, Service } from '../../src/api/objects.ts';
 import { needing } from '../control-plane/needs.ts';
 import type { ApiObject } from '../control-plane/rest-client.ts';
