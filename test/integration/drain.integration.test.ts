@@ -82,7 +82,7 @@ describe('kubectl drain of the node of the active', () => {
       kind === 'pod' && nameOf(object) === nameOf(before.active)
         ? (object.metadata.labels?.[LABEL.guarded] ?? 'no')
         : undefined;
-    const guarded = history.findIndex((state) => guardOf(state) === GUARDED);
+    const guarded = history.findLastIndex((state) => guardOf(state) === GUARDED);
     const unguarded = history.findIndex((state, place) => place > guarded && guardOf(state) === 'no');
     expect(guarded).toBeGreaterThan(-1);
     expect(flipped).toBeGreaterThan(-1);
