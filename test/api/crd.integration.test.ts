@@ -109,7 +109,7 @@ describe('the CRD on a real API server', () => {
         quarantine: { failures: 3, windowSeconds: 600, durationSeconds: 300 },
       },
       fencing: { mode: 'Routing', enforcement: 'Probe', stopGraceSeconds: 2, onApiLoss: 'Fence' },
-      update: { minReadySeconds: 5, switchover: 'Automatic' },
+      update: { minReadySeconds: 5, switchover: 'Automatic', progressDeadlineSeconds: 600 },
       switchover: { deadlineSeconds: 30 },
       disruptionBudget: true,
     });

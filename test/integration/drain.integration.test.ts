@@ -21,8 +21,8 @@ afterAll(() => recorder.stop());
 
 const nodePath = (node: string): string => `/api/v1/nodes/${node}`;
 const nodeOf = ({ spec }: Pod): string => spec?.nodeName ?? '';
-const drain = (node: string, timeout = '60s', ...more: string[]) =>
-  world().kubectl('drain', node, '--ignore-daemonsets', `--timeout=${timeout}`, ...more);
+const drain = (node: string, timeout = '60s', ...flags: string[]) =>
+  world().kubectl('drain', node, '--ignore-daemonsets', `--timeout=${timeout}`, ...flags);
 const uncordon = (node: string) => world().kubectl('uncordon', node);
 
 const healed = (name: string, check: (state: Settled) => void = () => {}) =>
@@ -123,6 +123,8 @@ describe('kubectl drain of the node of the active', () => {
 
   test('a budget on the active that blocks the drain: with no other node it does, and people are told what to do', async () => {
     const { active } = await healed('single');
+    // The active of the other singleton may be on this node, and has nowhere to go either.
+    const drainOfIt = (timeout?: string) => drain(nodeOf(active), timeout, `--pod-selector=${LABEL.name}=single`);
     for (const node of world().suite.nodes.names) await world().kubectl('cordon', node);
     await until('the budget to be counted', async () => {
       const budget = await world().api.get<PodDisruptionBudget & { status: { currentHealthy: number } }>(
@@ -130,9 +132,7 @@ describe('kubectl drain of the node of the active', () => {
       );
       return budget.status.currentHealthy === 1;
     });
-    await expect(drain(nodeOf(active), '2s')).rejects.toThrow(
-      "Cannot evict pod as it would violate the pod's disruption budget",
-    );
+    await expect(drainOfIt('2s')).rejects.toThrow("Cannot evict pod as it would violate the pod's disruption budget");
     await world().told('single', (status) =>
       expect(conditionOf(status, 'Blocked')).toMatchObject({
         status: 'True',
@@ -144,8 +144,7 @@ describe('kubectl drain of the node of the active', () => {
     expect(events.map(({ reason }) => reason)).toContain('MoveBlocked');
     await world().change('single', { disruptionBudget: false });
     await until('the budget to be gone', () => world().gone(world().of('single').budget));
-    // The active of the other singleton, which may be on this node, has a budget still, and no node to go to either.
-    await drain(nodeOf(active), '60s', `--pod-selector=${LABEL.name}=single`);
+    await drainOfIt();
     for (const node of world().suite.nodes.names) if (node !== nodeOf(active)) await uncordon(node);
     await healed('single', ({ pods }) => expect(pods.map(nodeOf)).not.toContain(nodeOf(active)));
     await world().api.delete(world().of('single').singleton);

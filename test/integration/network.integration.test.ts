@@ -24,6 +24,8 @@ import type { Settled } from './world.ts';
 
 const { describe, test } = needing('own processes');
 const NAMES = ['one', 'two', 'three', 'four', 'five'];
+/** Actives fail far more often here than services would, and the network alone is to slow their failovers down. */
+const SPEC = aSpec({ replicas: 2, failover: { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } } });
 
 let controlPlane: ControlPlane;
 let suite: Suite;
@@ -41,7 +43,7 @@ beforeAll(async () => {
   proxy = await startFaultProxy(controlPlane.server);
   const kubeconfigPath = suite.kubeconfigWith(controlPlane.tokens['admin'] ?? '', proxy.server);
   operator = await startOperator({ kubeconfigPath, namespace: suite.namespace, leaderLease: 'operator' });
-  await Promise.all(NAMES.map((name) => world.create(name, aSpec({ replicas: 2 }))));
+  await Promise.all(NAMES.map((name) => world.create(name, SPEC)));
   await settledAll();
 });
 afterEach(({ task }) => {

@@ -28,8 +28,11 @@ const service = (term: number): Step => {
   };
   return { kind: 'service', object, deleted: false };
 };
-const lease = (holder: string, term: number): Step => {
-  const object: Lease = { metadata: meta('db-active'), spec: { holderIdentity: holder, leaseTransitions: term } };
+const lease = (holder: string, term: number, uid = 'first'): Step => {
+  const object: Lease = {
+    metadata: { ...meta('db-active'), uid },
+    spec: { holderIdentity: holder, leaseTransitions: term },
+  };
   return { kind: 'lease', object, deleted: false };
 };
 
@@ -52,8 +55,24 @@ describe('a record', () => {
     expect(flipsToNobody(good)).toEqual([]);
   });
 
+  test('of a lost Lease that is made anew, empty, and goes on above every term is found in order', () => {
+    const good = history(...BEGIN, ...MOVE, lease('', 0, 'second'), lease('b', 1002, 'second'));
+    expect(brokenInvariants(good)).toEqual([]);
+  });
+
   test.each<[string, Step[], string]>([
     ['a term that goes back', [...BEGIN, ...MOVE, lease('b', 1)], 'I1: db-active goes back from term 2 to 1'],
+    ['a Lease that is emptied', [...BEGIN, ...MOVE, lease('', 0)], 'I1: db-active goes back from term 2 to 0'],
+    [
+      'a Lease that is made anew and begins from the start',
+      [...BEGIN, ...MOVE, lease('', 0, 'second'), lease('b', 1, 'second')],
+      'I1: db-active goes back from term 2 to 1',
+    ],
+    [
+      'a Lease that is made anew with an old term',
+      [...BEGIN, ...MOVE, lease('a', 1, 'second')],
+      'I1: db-active goes back from term 2 to 1',
+    ],
     ['a term with two holders', [...BEGIN, lease('b', 1)], 'I1: term 1 of db-active was given to a and to b'],
     ['a term with two holders, one after nobody', [...BEGIN, lease('', 1), lease('b', 1)], 'I1: term 1'],
     [

@@ -116,10 +116,15 @@ const keep = <T extends Pod | Service>(map: Map<string, T>, object: T, deleted: 
 class Terms {
   readonly #highest = new Map<string, number>();
   readonly #holders = new Map<string, string>();
+  readonly #uids = new Set<string>();
 
-  take(lease: string, { spec }: Lease): string[] {
+  take(lease: string, { metadata, spec }: Lease): string[] {
     const term = spec?.leaseTransitions ?? 0;
     const holder = spec?.holderIdentity ?? '';
+    const isNew = !this.#uids.has(metadata.uid);
+    this.#uids.add(metadata.uid);
+    // In place of one that was lost it is made empty, and gives nothing yet; what it gives is held against all before it.
+    if (isNew && term === 0 && holder === '') return [];
     const highest = this.#highest.get(lease) ?? 0;
     const broken = term < highest ? [`I1: ${lease} goes back from term ${highest} to ${term}`] : [];
     this.#highest.set(lease, Math.max(term, highest));
