@@ -91,6 +91,7 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
 interface Second {
   readonly slot: number;
   readonly dueAtMs: number;
+  readonly surge: 'rollout' | 'drain';
 }
 
 /** The slot that is to have two members for a while: for a rollout, or for a drain. */
@@ -99,7 +100,9 @@ function secondMember(
   spec: Spec,
   { step, now }: { readonly step: RolloutStep | undefined; readonly now: Instant },
 ): Second | undefined {
-  return step?.kind === 'surge' ? { slot: step.slot, dueAtMs: 0 } : drainSurge(snapshot, spec, now);
+  if (step?.kind === 'surge') return { slot: step.slot, dueAtMs: 0, surge: 'rollout' };
+  const forDrain = drainSurge(snapshot, spec, now);
+  return forDrain && { ...forDrain, surge: 'drain' };
 }
 
 const earliest = (...times: (number | undefined)[]): number | undefined => {
@@ -150,7 +153,7 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
     }
     const pod = memberName(snapshot, slot);
     const body = avoidingNodes(memberPod(snapshot.singleton, spec, slot, pod), nodesOf(lost));
-    creations.push({ kind: 'createPod', pod, slot, body });
+    creations.push({ kind: 'createPod', pod, slot, body, ...(isFilled && second && { surge: second.surge }) });
   }
   // A quota is asked after the server has looked at the pod itself.
   const isRoomless = step?.kind === 'replace' && step.successor === undefined;

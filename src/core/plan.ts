@@ -57,7 +57,17 @@ export type Action =
   | { readonly kind: 'mendBudget'; readonly budget: string; readonly expect: Expect; readonly patch: object }
   | { readonly kind: 'deleteBudget'; readonly budget: string; readonly expect: Expect }
   | { readonly kind: 'checkTemplate'; readonly revision: string; readonly body: object }
-  | { readonly kind: 'createPod'; readonly pod: string; readonly slot: number; readonly body: object }
+  | {
+      readonly kind: 'createPod';
+      readonly pod: string;
+      readonly slot: number;
+      readonly body: object;
+      /**
+       * A second member of its slot, and what for. Unlike the first of an empty slot, of which two operators that know
+       * different things make at most one too many for a moment, it is one too many when somebody has made one already.
+       */
+      readonly surge?: 'rollout' | 'drain';
+    }
   | {
       readonly kind: 'deletePod';
       readonly pod: string;

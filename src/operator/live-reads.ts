@@ -136,7 +136,19 @@ export class LiveReads {
 }
 
 /** What must not be old for the plan to be right; nothing, when each of its actions has a precondition that says it all. */
-function restsOn({ snapshot, plan: { actions } }: Look): Rests {
+function restsOn(look: Look): Rests {
+  const rests = movesRestOn(look);
+  // A second member of a slot rests on there being no other, in any slot; and a creation has no precondition.
+  if (surgeOf(look) === undefined) return rests;
+  return { ...rests, objects: [...new Set<ObjectName>([...rests.objects, 'singleton', 'lease'])], everything: true };
+}
+
+function surgeOf({ plan: { actions } }: Look): 'rollout' | 'drain' | undefined {
+  const [first] = actions.flatMap((action) => (action.kind === 'createPod' ? [action.surge] : [])).filter(Boolean);
+  return first;
+}
+
+function movesRestOn({ snapshot, plan: { actions } }: Look): Rests {
   const { lease, members, singleton } = snapshot;
   if (actions.some(restsOnWitnesses)) {
     const pods = [...members.map(({ pod }) => pod), singleton.status?.active?.pod];
@@ -153,9 +165,12 @@ function restsOn({ snapshot, plan: { actions } }: Look): Rests {
  * Nodes in trouble, when somebody is given up or chosen: the watch of their beats may be silent, not they. And with policy
  * Wait the node of the active: Kubernetes says of the pods of a lost node that they are not Ready, and the watch of pods
  * may tell that before the watch of nodes tells why. A planned move is made for what a node says of itself, too: that it is
- * drained, or preferred; nobody must be moved for what is over.
+ * drained, or preferred; nobody must be moved for what is over. Nor must a second member be made for a drain that is over, or
+ * whose end somebody else could wait for.
  */
-function nodesRestedOn({ snapshot, plan: { actions } }: Look): string[] {
+function nodesRestedOn(look: Look): string[] {
+  const { snapshot, plan } = look;
+  const { actions } = plan;
   const { nodeLoss, singleton } = snapshot;
   const gives = actions.some(({ kind }) => kind === 'grantLease' || kind === 'createPod' || kind === 'deletePod');
   if (!gives) return [];
@@ -167,6 +182,7 @@ function nodesRestedOn({ snapshot, plan: { actions } }: Look): string[] {
     ...Object.keys(nodeLoss.nodes),
     isPlanned || waits ? activesNode(snapshot) : undefined,
     isPlanned ? target : undefined,
+    ...(surgeOf(look) === 'drain' ? snapshot.members.map(({ node }) => node) : []),
   ]);
 }
 

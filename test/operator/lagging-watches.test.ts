@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { LEASE, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { TransportError } from '../../src/adapters/ports.ts';
 import { LABEL } from '../../src/api/names.ts';
-import type { Lease, Pod, Service } from '../../src/api/objects.ts';
+import type { Lease, Node, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
+import { describeAction } from '../../src/core/plan.ts';
 import { createCaches } from '../../src/operator/caches.ts';
 import { Reconciler } from '../../src/operator/reconcile.ts';
 import { DISRUPTION_BUDGETS, objectsOf } from './resources.ts';
+import { aNode } from './objects.ts';
 import { KEY, failing, steady } from './stage.ts';
 import type { Stage } from './stage.ts';
 
@@ -48,6 +50,67 @@ describe('a process whose watches lag behind a move that another one made', () =
     Object.fromEntries(
       stage.cluster.all<Pod>(POD).map(({ metadata }) => [metadata.name, metadata.labels?.[LABEL.role]]),
     );
+
+  /** A second member of the standby's slot, of which the status tells already, and the watch of pods does not. */
+  function surged(stage: Stage, revision: string): void {
+    const { cluster, standby } = stage;
+    const pod = cluster.find<Pod>(POD, standby);
+    const slot = Number(pod?.metadata.labels?.[LABEL.slot]);
+    if (pod === undefined) throw new Error('there is no standby');
+    const labels = { ...pod.metadata.labels, [LABEL.revision]: revision };
+    cluster.put(POD, { ...pod, metadata: { ...pod.metadata, labels, name: `db-${slot}-surge`, uid: 'uid-surge' } });
+    cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
+      ...object,
+      status: { ...object.status, members: [{ pod: `db-${slot}-surge`, slot, role: 'standby', ready: true, eligible: true }] },
+    }));
+    cluster.caches.singletons.apply('MODIFIED', cluster.find<SingletonService>(SINGLETON_SERVICE, 'db') as never);
+  }
+
+  const createdIn = (stage: Stage): string[] =>
+    stage.done.filter(({ kind }) => kind === 'createPod').map(describeAction);
+
+  it('does not make a second member for a rollout beside the one that it has not heard of', async () => {
+    const stage = await steady();
+    const present = stage.cluster.find<Pod>(POD, stage.standby)?.metadata.labels?.[LABEL.revision] ?? '';
+    for (const { metadata } of stage.cluster.all<Pod>(POD))
+      stage.cluster.edit<Pod>(POD, metadata.name, (pod) => ({
+        ...pod,
+        metadata: { ...pod.metadata, labels: { ...pod.metadata.labels, [LABEL.revision]: 'older' } },
+      }));
+    tell(stage, stage.active, stage.standby);
+    surged(stage, present);
+    stage.done.length = 0;
+    await stage.look();
+    expect(createdIn(stage)).toEqual([]);
+  });
+
+  it('does not make a second member for a drain that is over', async () => {
+    const stage = await steady({ replicas: 1 });
+    const { cluster, clock } = stage;
+    const { namespace: _none, ...metadata } = aNode('node-a').metadata;
+    const node: Node = { apiVersion: 'v1', kind: 'Node', metadata };
+    cluster.put(NODE, node);
+    cluster.caches.nodes.replace([{ ...node, spec: { unschedulable: true } }], '1');
+    const rights = { leases: true, nodes: true };
+    const troubles = { isBraked: false, troubleOf: () => undefined };
+    const made: string[] = [];
+    const reconciler = new Reconciler({
+      api: cluster,
+      caches: cluster.caches,
+      clock,
+      logger: cluster.logger,
+      disruptionBudgets: DISRUPTION_BUDGETS,
+      nodes: { rights, troubles },
+      onAction: (_key, action) => void made.push(action.kind),
+    });
+    await reconciler.reconcile(KEY);
+    expect(made).not.toContain('createPod');
+    // A drain that goes on is helped.
+    cluster.put(NODE, { ...node, spec: { unschedulable: true } } as Node);
+    cluster.caches.nodes.replace([{ ...node, spec: { unschedulable: true } }], '1');
+    await reconciler.reconcile(KEY);
+    expect(made).toContain('createPod');
+  });
 
   it('does not bring the former active back by an old Lease', async () => {
     const stage = await steady();

@@ -188,6 +188,11 @@ export class Checkers {
     return true;
   }
 
+  /** Whether an operator may have taken the node for lost a moment ago. */
+  mayBeGivenUp(node: string): boolean {
+    return this.#nodeLoss.mayBeGivenUp(node, this.#options.engine.nowMs);
+  }
+
   /** At most one replica believes that it leads, whoever is frozen left aside. */
   onLead(): void {
     const leading = this.#options.replicas.filter(

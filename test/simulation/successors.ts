@@ -15,7 +15,7 @@ import { NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
 export interface SuccessorsOptions {
   readonly engine: Engine;
   readonly cluster: Cluster;
-  /** Whoever is there is given up, whatever is told of it. */
+  /** Whoever is there may be given up, or have been of late, whatever is told of it. */
   readonly isLost: (node: string) => boolean;
   readonly onViolation: (violation: Violation) => void;
 }
@@ -79,20 +79,25 @@ export class Successors {
     return (singleton?.spec ?? { replicas: 0 }) as { replicas: number };
   }
 
-  /** One member more than there are slots, for a rollout or a drain. */
+  /**
+   * A second member of a slot makes one member more than there are slots, for a rollout or a drain, and not two. What fills
+   * a slot whose members are all gone or given up is none too many, whatever there is in other slots.
+   */
   #judgeCreation(pod: Pod, user: string): void {
-    const { cluster, engine, onViolation } = this.#options;
+    const { cluster, engine, isLost, onViolation } = this.#options;
     if (engine.nowMs - this.#specChangedAtMs < this.#decidedWithinMs) return;
     const { replicas } = this.#spec;
-    const alive = cluster.list<Pod>(POD).filter((other) => {
-      const slot = slotInName(SINGLETON, other.metadata.name);
-      const isRunning = other.status?.phase === 'Running' || other.metadata.uid === pod.metadata.uid;
+    const others = cluster.list<Pod>(POD).filter((other) => {
+      const { name, uid, labels } = other.metadata;
       // One whose name somebody took away while no operator looked is seen by nobody any more.
-      const isSeen = other.metadata.labels?.[LABEL.name] === SINGLETON;
-      return slot !== undefined && slot < replicas && isSeen && isRunning && !isGoing(other);
+      const isSeen = labels?.[LABEL.name] === SINGLETON && uid !== pod.metadata.uid;
+      const isAlive = other.status?.phase === 'Running' && !isGoing(other) && !isLost(other.spec?.nodeName ?? '');
+      return isSeen && isAlive && (slotInName(SINGLETON, name) ?? replicas) < replicas;
     });
-    if (alive.length > replicas + 1) {
-      const names = alive.map(({ metadata }) => metadata.name).join(', ');
+    const slotOf = ({ metadata }: Pod): number | undefined => slotInName(SINGLETON, metadata.name);
+    const isSecond = others.some((other) => slotOf(other) === slotOf(pod));
+    if (isSecond && others.length > replicas) {
+      const names = [...others, pod].map(({ metadata }) => metadata.name).join(', ');
       onViolation({ checker: 'successor', message: `${user} created one too many, for ${replicas} slots: ${names}` });
     }
   }

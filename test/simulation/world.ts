@@ -95,7 +95,7 @@ export class World {
     this.#successors = new Successors({
       engine,
       cluster: this.cluster,
-      isLost: (node) => this.kubelets.lostNodes.has(node),
+      isLost: (node) => this.kubelets.lostNodes.has(node) || this.#checkers.mayBeGivenUp(node),
       onViolation: (violation) => this.violated(violation),
     });
     this.server.onWrite((user, verb, before, after, type) => this.#onWrite({ user, verb, before, after, type }));
