@@ -6,7 +6,7 @@ import { needing } from '../control-plane/needs.ts';
 import { until } from '../control-plane/wait.ts';
 import { brokenInvariants, flipsToNobody, startRecorder } from './recorder.ts';
 import type { Change, Recorder } from './recorder.ts';
-import { aSpec, conditionOf, isReady, nameOf, roleOf, slotOf, termOf, useWorld } from './world.ts';
+import { FAILS_OFTEN, aSpec, conditionOf, isReady, nameOf, roleOf, slotOf, termOf, useWorld } from './world.ts';
 import type { Settled } from './world.ts';
 
 // Members take a second to stop, as real ones do, so that a move can be seen to come first.
@@ -53,7 +53,7 @@ const statesOf = (history: readonly Change[], name: string) =>
 describe('a singleton with three members', () => {
   test('has one active soon after it was created: slot, role and term are labels, and the Service selects the term', async () => {
     // Evictions are among what happens to its active here.
-    await world().create('db', aSpec({ disruptionBudget: false }));
+    await world().create('db', aSpec({ disruptionBudget: false, failover: FAILS_OFTEN }));
     const { pods, active, term, status, lease } = await healed('db');
     expect(pods.map(slotOf)).toEqual([0, 1, 2]);
     expect(term).toBe(1);

@@ -214,6 +214,8 @@ test('a Service whose selector was removed routes to nobody by the copy of its e
 });
 
 describe('a pod', () => {
+  /** All but the revision: nobody can tell any more what the pod was made from. */
+  const RESTORED = Object.values(LABEL).filter((label) => label !== LABEL.revision);
   const standby = ({ standbys: [pod] }: Settled): Pod => {
     if (pod === undefined) throw new Error('there is no standby');
     return pod;
@@ -252,13 +254,27 @@ describe('a pod', () => {
     ['the active without its slot', ({ active }) => patch(podPath(active), labels({ [LABEL.slot]: null }))],
     ['the active without its name label', ({ active }) => patch(podPath(active), labels({ [LABEL.name]: null }))],
     [
-      'the active without any of our labels',
-      ({ active }) =>
-        patch(podPath(active), labels(Object.fromEntries(Object.values(LABEL).map((label) => [label, null])))),
+      'the active without any of the labels that tell who it is',
+      ({ active }) => patch(podPath(active), labels(Object.fromEntries(RESTORED.map((label) => [label, null])))),
     ],
   ])('%s is labelled as it was, and nothing moves', async (_what, act) => {
     if (await world().gone(world().of('labelled').singleton)) await world().create('labelled');
     await heals('labelled', { act, check: sameTerm });
+  });
+
+  test('whose revision is taken away is replaced as one of an older template, the active after one planned move', async () => {
+    await world().create('unrevised', aSpec({ replicas: 2, update: { minReadySeconds: 0 } }));
+    const before = await healed('unrevised');
+    await patch(podPath(before.active), labels({ [LABEL.revision]: null }));
+    const after = await world().settled('unrevised', ({ pods, active, term, status }) => {
+      expect(term).toBe(before.term + 1);
+      expect(nameOf(active)).toBe(nameOf(standby(before)));
+      expect(pods.map(nameOf)).not.toContain(nameOf(before.active));
+      expect(pods.every(isReady)).toBe(true);
+      expect(status).toMatchObject({ updatedReplicas: 2, lastMove: { kind: 'Switchover', reason: 'Rollout' } });
+    });
+    const revisions = after.pods.map(({ metadata }) => metadata.labels?.[LABEL.revision]);
+    expect(revisions).toEqual(before.pods.map(() => standby(before).metadata.labels?.[LABEL.revision]));
   });
 
   test('of somebody else that takes our labels loses role, term and guard, is no member, gets no traffic, and lives', async () => {

@@ -19,13 +19,13 @@ import { startOperator } from './operator.ts';
 import type { TestOperator } from './operator.ts';
 import { brokenInvariants, flipsToNobody, startRecorder } from './recorder.ts';
 import type { Recorder } from './recorder.ts';
-import { World, aSpec, isReady, nameOf, showLog } from './world.ts';
+import { FAILS_OFTEN, World, aSpec, isReady, nameOf, showLog } from './world.ts';
 import type { Settled } from './world.ts';
 
 const { describe, test } = needing('own processes');
 const NAMES = ['one', 'two', 'three', 'four', 'five'];
-/** Actives fail far more often here than services would, and the network alone is to slow their failovers down. */
-const SPEC = aSpec({ replicas: 2, failover: { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } } });
+/** The network alone is to slow failovers down. */
+const SPEC = aSpec({ replicas: 2, failover: FAILS_OFTEN });
 
 let controlPlane: ControlPlane;
 let suite: Suite;

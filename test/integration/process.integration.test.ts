@@ -16,7 +16,7 @@ import { bundleOperator, isReady as isWorking, spawnOperator } from './operator-
 import type { OperatorBundle, OperatorProcess } from './operator-process.ts';
 import { brokenInvariants, flipsToNobody, startRecorder } from './recorder.ts';
 import type { Recorder } from './recorder.ts';
-import { World, aSpec, isReady, nameOf, showLog, slotOf } from './world.ts';
+import { FAILS_OFTEN, World, aSpec, isReady, nameOf, showLog, slotOf } from './world.ts';
 import type { Settled } from './world.ts';
 
 const suite = useSuite();
@@ -87,8 +87,7 @@ describe('an operator that is killed at any moment and started again', () => {
   const NAMES = ['first', 'second'];
   /** From the crash to the kill, at most: about twice what a move takes. */
   const LATEST_KILL_MS = 60;
-  /** They fail far more often than a service would: each failover is to be made at once, by whoever is next. */
-  const SPEC = aSpec({ failover: { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } } });
+  const SPEC = aSpec({ failover: FAILS_OFTEN });
   const SEED = Number(process.env['KILL_SEED'] ?? Math.floor(Math.random() * 1e9));
 
   const healed = (name: string) =>

@@ -240,6 +240,9 @@ export const aSpec = (fields: object = {}): { replicas: number; template: object
   ...fields,
 });
 
+/** For actives that are made to fail far more often than a service would: each failover is made at once, by whoever is next. */
+export const FAILS_OFTEN = { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } };
+
 export const aTemplate = (container: object = {}): object => ({
   spec: {
     containers: [
