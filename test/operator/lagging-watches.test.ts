@@ -61,7 +61,10 @@ describe('a process whose watches lag behind a move that another one made', () =
     cluster.put(POD, { ...pod, metadata: { ...pod.metadata, labels, name: `db-${slot}-surge`, uid: 'uid-surge' } });
     cluster.edit<SingletonService>(SINGLETON_SERVICE, 'db', (object) => ({
       ...object,
-      status: { ...object.status, members: [{ pod: `db-${slot}-surge`, slot, role: 'standby', ready: true, eligible: true }] },
+      status: {
+        ...object.status,
+        members: [{ pod: `db-${slot}-surge`, slot, role: 'standby', ready: true, eligible: true }],
+      },
     }));
     cluster.caches.singletons.apply('MODIFIED', cluster.find<SingletonService>(SINGLETON_SERVICE, 'db') as never);
   }
