@@ -60,7 +60,9 @@ export function failedRevision(snapshot: Snapshot, spec: Spec, now: Instant): st
 
 /**
  * It broke down by itself before it had proven itself. Whoever deletes, evicts or drains it says nothing of its version,
- * nor does its node; nor does an end after a time that an operator which has just started did not see.
+ * nor does its node; nor does an end after a time that an operator which has just started did not see. (It has the time of the grant from the
+ * wall clock of another operator: one that lies ahead of its own says nothing. To stop a rollout by mistake is worse than to
+ * see the version fail once more.)
  */
 function failsEarly(active: Member, snapshot: Snapshot, spec: Spec, now: Instant): boolean {
   const { lease, memory } = snapshot;
@@ -69,5 +71,6 @@ function failsEarly(active: Member, snapshot: Snapshot, spec: Spec, now: Instant
   if (active.ready && active.phase !== 'Failed' && active.phase !== 'Succeeded') return false;
   if (memory.tenure?.term === lease?.term && memory.tenure?.isProven === true) return false;
   const sawGrant = memory.timeline?.term === lease?.term && memory.timeline?.granted !== undefined;
-  return sawGrant || now.wallMs - (lease?.move?.grantedWallMs ?? -Infinity) < spec.update.minReadyMs;
+  const agoMs = now.wallMs - (lease?.move?.grantedWallMs ?? -Infinity);
+  return sawGrant || (agoMs >= 0 && agoMs < spec.update.minReadyMs);
 }

@@ -323,6 +323,11 @@ describe('a version that fails as the active', () => {
     expect(failedRevision(crashed.remembering({ timeline: saw, tenure }).build(), SPEC, NOW)).toBeUndefined();
   });
 
+  it('nor when another clock, which is ahead, says that it was granted in times to come', () => {
+    const ahead = failing((pod) => pod.crashed(), -43_000);
+    expect(failedRevision(ahead.build(), SPEC, NOW)).toBeUndefined();
+  });
+
   it('not when nobody of an older template is left', () => {
     const alone = failing((pod) => pod.crashed()).where(1, (pod) => pod.revision(REVISION));
     expect(failedRevision(alone.build(), SPEC, NOW)).toBeUndefined();

@@ -222,6 +222,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'if (false as boolean) {',
   },
   {
+    name: 'surge-without-live-read',
+    what: 'a second member of a slot is made by what the caches tell of the first surge, or of a drain',
+    file: LIVE_READS,
+    find: 'if (surgeOf(look) === undefined) return rests;',
+    replace: 'if (surgeOf(look) !== null) return rests;',
+  },
+  {
     name: 'pause-only-when-all-is-well',
     what: 'spec.paused counts for nothing while another field of the spec is wrong',
     file: 'operator/observe.ts',
@@ -444,7 +451,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'unready-on-a-lost-node-is-a-hang',
     what: 'policy Wait is forgotten when the pod is told to be not Ready before its node is told to be lost',
     file: LIVE_READS,
-    find: "const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && actions.some(isGrant);",
+    find: "const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && grant !== undefined;",
     replace: 'const waits = false as boolean;',
   },
   {

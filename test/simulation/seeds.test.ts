@@ -11,6 +11,12 @@ const REGRESSIONS: readonly (readonly [number, string])[] = [
   [111, 'a former active deleted without its name, so that no watch told and the status went on naming it'],
   [5608, 'a deleted Service made by a leader that froze before it sent that, routing to who was the active then'],
   [5572, 'a lost Lease rebuilt around nobody, since the watch of pods was silent and the status did not tell yet'],
+  [
+    982,
+    'a second member made for a drain beside the one that only the status told of, since the watch of pods was silent',
+  ],
+  [952, 'a second member made for a drain that was over, since the watch of nodes was silent'],
+  [1245, 'a rollout stopped for good, since the clock of the leader before was ahead when an active failed'],
 ];
 
 const FIXED = 200;

@@ -13,6 +13,7 @@ import {
   serviceName,
 } from '../../src/api/names.ts';
 import type { SingletonService } from '../../src/api/types.ts';
+import { slotInName } from '../../src/core/slots.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
 import { ADOPTED_LABELS, NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
@@ -53,12 +54,14 @@ export function settledOn(question: Question): Verdict {
   if (owner !== undefined && nameless !== undefined) return wrong(`${nameless.metadata.name} does not carry the name`);
   const { replicas: wanted = 0 } =
     owner === undefined ? (singleton.spec as { replicas?: number }) : { replicas: owner.wanted };
-  if (members.length !== wanted) return wrong(`there are ${members.length} members, and ${wanted} are asked for`);
+  const holder = find<Lease>(cluster, LEASE, leaseName(SINGLETON))?.spec?.holderIdentity ?? '';
+  const kept = owner === undefined ? keptBeside(singleton, members, holder) : [];
+  const asked = members.length - kept.length;
+  if (asked !== wanted) return wrong(`there are ${asked} members, and ${wanted} are asked for`);
   const outdated = owner === undefined ? wrongVersion(singleton, members) : undefined;
   if (outdated !== undefined) return wrong(outdated);
-  const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid));
+  const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid) && !kept.includes(pod));
   if (unready !== undefined) return wrong(`${unready.metadata.name} is not Ready`);
-  const holder = find<Lease>(cluster, LEASE, leaseName(SINGLETON))?.spec?.holderIdentity ?? '';
   const active = members.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
   if (active !== undefined && !isReady(active)) return wrong(`${active.metadata.name} is the active and not Ready`);
   if (active === undefined) return wrong(`the Lease is held by ${holder === '' ? 'nobody' : holder}, no member`);
@@ -161,14 +164,35 @@ function wrongStatus({ status, metadata }: SingletonService, active: Pod): strin
 }
 
 /** A rollout ends: unless its version failed, all members are of the present template. */
-function wrongVersion({ spec, status }: SingletonService, members: readonly Pod[]): string | undefined {
-  const wanted = imageOf((spec as { template?: { spec?: object } }).template?.spec);
-  // One whose revision somebody took away counts as outdated: nobody can tell.
-  const outdated = members.filter(
-    ({ spec: pod, metadata }) => imageOf(pod) !== wanted || metadata.labels?.[LABEL.revision] === undefined,
-  );
-  const hasFailed = status?.conditions?.some(({ reason }) => reason === 'RolloutFailed') === true;
-  return outdated.length === 0 || hasFailed ? undefined : `${namesOf(outdated)} have an image other than ${wanted}`;
+function wrongVersion(singleton: SingletonService, members: readonly Pod[]): string | undefined {
+  const outdated = members.filter((pod) => isOutdated(pod, singleton));
+  return outdated.length === 0 || hasFailed(singleton)
+    ? undefined
+    : `${namesOf(outdated)} have an image other than ${wantedImage(singleton)}`;
+}
+
+const wantedImage = ({ spec }: SingletonService): string =>
+  imageOf((spec as { template?: { spec?: object } }).template?.spec);
+
+/** One whose revision somebody took away counts as outdated: nobody can tell. */
+const isOutdated = ({ spec, metadata }: Pod, singleton: SingletonService): boolean =>
+  imageOf(spec) !== wantedImage(singleton) || metadata.labels?.[LABEL.revision] === undefined;
+
+const hasFailed = ({ status }: SingletonService): boolean =>
+  status?.conditions?.some(({ reason }) => reason === 'RolloutFailed') === true;
+
+/**
+ * Nobody is replaced by a version that failed: whoever was about to be, stays beside the member that was to come after it, if
+ * that is the active, or the only one of the two that is Ready.
+ */
+function keptBeside(singleton: SingletonService, members: readonly Pod[], holder: string): Pod[] {
+  const isHolder = ({ metadata }: Pod): boolean => holderIdentity(metadata.name, metadata.uid) === holder;
+  const slotOf = ({ metadata }: Pod): number | undefined => slotInName(SINGLETON, metadata.name);
+  const isKept = (pod: Pod): boolean => {
+    const twin = members.find((other) => slotOf(other) === slotOf(pod) && !isOutdated(other, singleton));
+    return twin !== undefined && !isHolder(pod) && (isHolder(twin) || !isReady(pod));
+  };
+  return hasFailed(singleton) ? members.filter((pod) => isOutdated(pod, singleton) && isKept(pod)) : [];
 }
 
 const namesOf = (pods: readonly Pod[]): string => pods.map(({ metadata }) => metadata.name).join(' and ') || 'nobody';
