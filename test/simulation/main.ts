@@ -2,7 +2,6 @@
 import { parseArgs } from 'node:util';
 import { availableParallelism } from 'node:os';
 import { runSeeds } from './pool.ts';
-import { simulate } from './simulation.ts';
 import type { RunResult } from './simulation.ts';
 
 const USAGE = `npm run simulate -- [options]
@@ -59,6 +58,8 @@ async function one(seed: number): Promise<readonly RunResult[]> {
   const print = (line: string): void => {
     if (values.verbose || / (fault|heal|rest|lead|VIOLATION) /.test(line)) console.log(line);
   };
+  // The many are run by workers, and this process need not load all that they do.
+  const { simulate } = await import('./simulation.ts');
   const result = await simulate({ seed, ...settings, print });
   console.log(`trace hash ${result.hash}`);
   return [result];

@@ -1,5 +1,6 @@
 /** Many seeds on several cores: each process takes the next seed when it has done one, so that order is the only chance. */
 import { fork } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunOptions, RunResult } from './simulation.ts';
 
@@ -18,6 +19,9 @@ const ROOT = join(import.meta.dirname, '..', '..');
 
 /** Seeds that a worker is given at once: an answer costs more than some of them. */
 const AT_ONCE = 4;
+
+/** Types are stripped and code is compiled once for each content of a file: most of what a worker does before its first seed. */
+const COMPILED = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') };
 
 export interface Job {
   readonly seeds: readonly number[];
@@ -43,7 +47,7 @@ export async function runSeeds(range: SeedRange, onResult: (result: RunResult) =
 
 function work(root: string, takeJob: () => Job | undefined, onResult: (result: RunResult) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = fork(join(root, 'test', 'simulation', 'worker.ts'), { stdio: 'inherit' });
+    const worker = fork(join(root, 'test', 'simulation', 'worker.ts'), { stdio: 'inherit', env: { ...COMPILED, ...process.env } });
     const give = (): void => {
       const job = takeJob();
       if (job === undefined) worker.disconnect();

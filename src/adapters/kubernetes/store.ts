@@ -31,11 +31,10 @@ export const objectKey = (object: KubeObject): ObjectKey => keyOf(object.metadat
 export function compareVersions(a: string, b: string): number | undefined {
   if (a === b) return 0;
   if (!isDecimal(a) || !isDecimal(b)) return undefined;
-  // Digits that a double holds exactly: all but those of a server from the far future.
-  const isShort = a.length <= 15 && b.length <= 15;
-  const [left, right] = isShort ? [Number(a), Number(b)] : [BigInt(a), BigInt(b)];
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+  if (a.startsWith('0') || b.startsWith('0')) return Math.sign(Number(BigInt(a) - BigInt(b)));
+  // Without zeros in front the longer one is the larger, and of the same length they are ordered as texts are.
+  if (a.length !== b.length) return a.length < b.length ? -1 : 1;
+  return a < b ? -1 : 1;
 }
 
 function isDecimal(text: string): boolean {

@@ -32,8 +32,11 @@ export interface PageQuery {
   readonly limit: number;
 }
 
-/** Changes of one kind that are remembered; of more, the older half is compacted. */
-const MAX_HISTORY = 20_000;
+/**
+ * Changes of one kind that are remembered; of more, the older half is compacted. A quarter of an hour of a leader's renewals
+ * and the nodes' beats, where etcd is mostly compacted after five minutes. More would outlive many a garbage collection.
+ */
+const MAX_HISTORY = 2_000;
 
 const COMMON_FIELDS: SelectableFields = {
   'metadata.name': ({ metadata }) => metadata.name,
