@@ -222,13 +222,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'if (false as boolean) {',
   },
   {
-    name: 'surge-without-live-read',
-    what: 'a second member of a slot is made by what the caches tell of the first surge, or of a drain',
-    file: LIVE_READS,
-    find: 'if (surgeOf(look) === undefined) return rests;',
-    replace: 'if (surgeOf(look) !== null) return rests;',
-  },
-  {
     name: 'pause-only-when-all-is-well',
     what: 'spec.paused counts for nothing while another field of the spec is wrong',
     file: 'operator/observe.ts',
