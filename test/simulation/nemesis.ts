@@ -357,6 +357,17 @@ const editLabel = onPod((targets, pod) => {
   return `somebody edits labels of ${pod.metadata.name}: ${JSON.stringify(labels)}`;
 });
 
+/** A second pod that the Service selects: what nobody but the operator may make. */
+const forgeTerm: Fault = (targets) => {
+  const { cluster, chance } = targets;
+  const service = cluster.get<Service>(SERVICE, serviceName(SINGLETON), NAMESPACE);
+  const term = service?.spec?.selector?.[LABEL.term];
+  const pod = chance.pick(pods(targets).filter(({ metadata }) => metadata.uid !== activeOf(targets)?.metadata.uid));
+  if (pod === undefined || term === undefined) return undefined;
+  cluster.patch(USER, POD, pod, { metadata: { labels: { [LABEL.term]: term } } });
+  return `somebody gives ${pod.metadata.name} the term that is routed, ${term}`;
+};
+
 const deleteLease = onObject(LEASE, leaseName(SINGLETON), ({ cluster }, lease) => {
   cluster.delete(USER, LEASE, lease);
   return 'somebody deletes the Lease';
@@ -511,6 +522,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
   [1, 'changeNodeLoss', changeNodeLoss],
   [1, 'labelNode', labelNode],
   [4, 'editLabel', editLabel],
+  [1, 'forgeTerm', forgeTerm],
   [2, 'deleteLease', deleteLease],
   [3, 'editLease', editLease],
   [2, 'deleteService', deleteService(serviceName(SINGLETON))],
@@ -535,6 +547,7 @@ export const FAULTS: readonly (readonly [number, string, Fault])[] = [
 export const EDITS: readonly Fault[] = [
   editLabel,
   editLabel,
+  forgeTerm,
   deleteLease,
   editLease,
   deleteService(serviceName(SINGLETON)),

@@ -47,7 +47,10 @@ export async function runSeeds(range: SeedRange, onResult: (result: RunResult) =
 
 function work(root: string, takeJob: () => Job | undefined, onResult: (result: RunResult) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = fork(join(root, 'test', 'simulation', 'worker.ts'), { stdio: 'inherit', env: { ...COMPILED, ...process.env } });
+    const worker = fork(join(root, 'test', 'simulation', 'worker.ts'), {
+      stdio: 'inherit',
+      env: { ...COMPILED, ...process.env },
+    });
     const give = (): void => {
       const job = takeJob();
       if (job === undefined) worker.disconnect();
