@@ -91,6 +91,6 @@ export const stopsAfterText = (holder: string, ms: number): string => `${holder}
 /** Undefined when the text is of another holder, or none of ours. */
 export function parseStopsAfter(text = '', holder: string): number | undefined {
   if (holder === '' || !text.startsWith(holder)) return undefined;
-  const [, ms] = /^ (\d+)ms$/.exec(text.slice(holder.length)) ?? [];
-  return ms === undefined ? undefined : Number(ms);
+  const rest = text.slice(holder.length);
+  return /^ \d+ms$/.test(rest) ? Number(rest.slice(1, -2)) : undefined;
 }

@@ -20,6 +20,11 @@ export class ProblemLog {
     this.#clock = clock;
   }
 
+  /** Something is to be told as healed: whoever asks first need not put the message together. */
+  get isOpen(): boolean {
+    return this.#problem !== undefined;
+  }
+
   /** @param key what makes it the same problem as the last time */
   met(key: string, level: 'info' | 'warn' | 'error', message: string, fields: LogFields): void {
     const nowMs = this.#clock.monotonicMs();

@@ -287,9 +287,7 @@ export class Reflector<T extends KubeObject, I extends string = never> {
     } else this.#resourceVersion = version;
     if (event.type !== 'BOOKMARK') this.#options.store.apply(event.type, event.object);
     this.#expiries = 0;
-    this.#problems.watch.healed(`watching ${this.#options.type.plural} works again`, {
-      resource: this.#options.type.plural,
-    });
+    this.#watchHealed();
     this.#options.onActivity?.();
     return true;
   }
@@ -297,9 +295,14 @@ export class Reflector<T extends KubeObject, I extends string = never> {
   #healthy(): void {
     this.#backoff.reset();
     this.#expiries = 0;
-    this.#problems.watch.healed(`watching ${this.#options.type.plural} works again`, {
-      resource: this.#options.type.plural,
-    });
+    this.#watchHealed();
+  }
+
+  /** Said with every event. */
+  #watchHealed(): void {
+    const { watch } = this.#problems;
+    const resource = this.#options.type.plural;
+    if (watch.isOpen) watch.healed(`watching ${resource} works again`, { resource });
   }
 
   #afterEnd(lastedMs: number, events: number): Restart {

@@ -31,11 +31,10 @@ export const objectKey = (object: KubeObject): ObjectKey => keyOf(object.metadat
 export function compareVersions(a: string, b: string): number | undefined {
   if (a === b) return 0;
   if (!isDecimal(a) || !isDecimal(b)) return undefined;
-  // Digits that a double holds exactly: all but those of a server from the far future.
-  const isShort = a.length <= 15 && b.length <= 15;
-  const [left, right] = isShort ? [Number(a), Number(b)] : [BigInt(a), BigInt(b)];
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+  if (a.startsWith('0') || b.startsWith('0')) return Math.sign(Number(BigInt(a) - BigInt(b)));
+  // Without zeros in front the longer one is the larger, and of the same length they are ordered as texts are.
+  if (a.length !== b.length) return a.length < b.length ? -1 : 1;
+  return a < b ? -1 : 1;
 }
 
 function isDecimal(text: string): boolean {
@@ -115,6 +114,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   readonly #options: StoreOptions<T, I>;
   readonly #project: (object: T, old: T | undefined) => T;
   readonly #entries = new Map<ObjectKey, Entry<T>>();
+  /** By UID, of all that is stored: the key of a state is known without putting it together. */
+  readonly #keys = new Map<string, ObjectKey>();
   readonly #indices = new Map<string, Map<string, Set<T>>>();
   /** By UID. */
   readonly #tombstones = new Map<string, Tombstone>();
@@ -255,7 +256,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
       if (!isBack) return;
       this.#tombstones.delete(uid);
     }
-    const key = objectKey(object);
+    const key = this.#keys.get(uid) ?? objectKey(object);
     const stored = this.#entries.get(key)?.object.metadata;
     if (stored !== undefined) {
       if (isOlder(resourceVersion, stored.resourceVersion)) return;
@@ -292,6 +293,10 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     const old = this.#entries.get(key)?.object;
     const object = this.#project(raw, old);
     this.#entries.set(key, { object, seq: this.#next() });
+    if (old?.metadata.uid !== object.metadata.uid) {
+      if (old !== undefined) this.#keys.delete(old.metadata.uid);
+      this.#keys.set(object.metadata.uid, key);
+    }
     if (old !== undefined) this.#unindex(old);
     this.#index(object);
     if (old === undefined) this.#tell(undefined, object);
@@ -304,13 +309,14 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   #remove(key: ObjectKey, entry: Entry<T>): void {
     this.#next();
     this.#entries.delete(key);
+    this.#keys.delete(entry.object.metadata.uid);
     this.#unindex(entry.object);
     this.#tell(entry.object, undefined);
   }
 
   #index(object: T): void {
     for (const [name, filed] of this.#indices) {
-      for (const key of this.#keys(name, object)) {
+      for (const key of this.#keysIn(name, object)) {
         const set = filed.get(key);
         if (set === undefined) filed.set(key, new Set([object]));
         else set.add(object);
@@ -320,7 +326,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
 
   #unindex(object: T): void {
     for (const [name, filed] of this.#indices) {
-      for (const key of this.#keys(name, object)) {
+      for (const key of this.#keysIn(name, object)) {
         const set = filed.get(key);
         set?.delete(object);
         if (set?.size === 0) filed.delete(key);
@@ -328,7 +334,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     }
   }
 
-  #keys(index: string, object: T): readonly string[] {
+  #keysIn(index: string, object: T): readonly string[] {
     return this.#options.indices?.[index as I](object) ?? [];
   }
 
