@@ -459,13 +459,16 @@ class Stream<T> implements Open {
     const atMs = Math.max(this.#lastAtMs, engine.nowMs + latencyMs(this.#parts) + this.#extraLagMs);
     this.#lastAtMs = atMs;
     this.#onWay.push(deliver);
-    engine.at(atMs, () => this.#parts.process.deliver(() => this.#next()));
+    engine.at(atMs, this.#reach);
   }
 
-  #next(): void {
+  /** The same two functions for all that travels: there are as many as there are events. */
+  readonly #reach = (): void => this.#parts.process.deliver(this.#next);
+
+  readonly #next = (): void => {
     if (isUnreachable(this.#parts)) this.fallSilent();
     else if (!this.#isSettled) this.#onWay.shift()?.();
-  }
+  };
 
   #end(failure: TransportFailure, why: string): void {
     this.#settle(() => this.#reject(transportError(failure, `${nameOf(this.#request)}: ${why}`)));

@@ -77,8 +77,17 @@ export class Nodes {
       const metadata = { name, namespace: NODE_LEASE_NAMESPACE };
       cluster.create(KUBELET, LEASE, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec });
     }
-    this.#beats.set(name, [engine.nowMs, ...this.beatsOf(name)].slice(0, BEATS_KEPT));
+    this.#keep(name, engine.nowMs);
     this.#register(name);
+  }
+
+  #keep(name: string, atMs: number): void {
+    const beats = this.#beats.get(name);
+    if (beats === undefined) this.#beats.set(name, [atMs]);
+    else {
+      beats.unshift(atMs);
+      if (beats.length > BEATS_KEPT) beats.pop();
+    }
   }
 
   /** It is Ready, and says so, also of a Node object that somebody deleted. */

@@ -68,7 +68,10 @@ export class SimulatedProcess {
 
   /** Runs it in the process, now or when it is woken. */
   deliver(run: () => void): void {
-    this.#deliver({ kind: 'network', run });
+    if (this.#state === 'running' && this.#inbox.length === 0) {
+      this.#engine.touch();
+      run();
+    } else this.#deliver({ kind: 'network', run });
   }
 
   /** Lets a request leave, now or when it is woken. */

@@ -11,8 +11,24 @@ import { selectionOf } from './selectors.ts';
 /** `namespace/name`: in this order objects are listed. */
 export type Key = string;
 
-export const keyOf = (namespace: string | undefined, name: string): Key =>
-  namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
+export function keyOf(namespace: string | undefined, name: string): Key {
+  if (namespace === undefined || namespace === '') return name;
+  return knownKey(namespace, name) ?? newKey(namespace, name);
+}
+
+/** By namespace and name: a text that is put together anew is hashed anew, which takes longer than all else of a look. */
+const keys = new Map<string, Map<string, Key>>();
+const MAX_KEYS_OF_NAMESPACE = 1_000;
+
+const knownKey = (namespace: string, name: string): Key | undefined => keys.get(namespace)?.get(name);
+
+function newKey(namespace: string, name: string): Key {
+  const known = keys.get(namespace) ?? new Map<string, Key>();
+  if (known.size >= MAX_KEYS_OF_NAMESPACE) known.clear();
+  const key = `${namespace}/${name}`;
+  keys.set(namespace, known.set(name, key));
+  return key;
+}
 
 interface Record extends Change {
   readonly key: Key;
@@ -32,8 +48,11 @@ export interface PageQuery {
   readonly limit: number;
 }
 
-/** Changes of one kind that are remembered; of more, the older half is compacted. */
-const MAX_HISTORY = 20_000;
+/**
+ * Changes of one kind that are remembered; of more, the older half is compacted. A quarter of an hour of a leader's renewals
+ * and the nodes' beats, where etcd is mostly compacted after five minutes. More would outlive many a garbage collection.
+ */
+const MAX_HISTORY = 2_000;
 
 const COMMON_FIELDS: SelectableFields = {
   'metadata.name': ({ metadata }) => metadata.name,

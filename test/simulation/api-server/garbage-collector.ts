@@ -43,7 +43,7 @@ export class GarbageCollector {
         this.#dependents.get(owner.uid)?.delete(before.metadata.uid);
     }
     if (after === undefined) return this.#bury(before);
-    this.#living.add(after.metadata.uid);
+    if (before === undefined) this.#living.add(after.metadata.uid);
     if (before?.metadata.ownerReferences === after.metadata.ownerReferences) return undefined;
     const { uid, name, namespace, ownerReferences = [] } = after.metadata;
     const dependent = { type, ref: { name, ...(namespace !== undefined && { namespace }) }, uid };

@@ -34,6 +34,9 @@ export function tidied(object: Stored): Stored {
 export const withMetadata = (object: Stored, fields: JsonObject): Stored =>
   Object.freeze({ ...object, metadata: Object.freeze({ ...object.metadata, ...sealed(fields) }) });
 
+export const withVersion = (object: Stored, version: number): Stored =>
+  Object.freeze({ ...object, metadata: Object.freeze({ ...object.metadata, resourceVersion: String(version) }) });
+
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;

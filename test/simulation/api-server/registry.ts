@@ -109,18 +109,26 @@ function checkPatchPreconditions(
   if (wantedUid !== undefined && wantedUid !== uid && !ignoresUid) throw anotherUid(type, name, wantedUid);
 }
 
+/** The fields of a patch that do not simply count. */
+const OWN_WAYS = new Set(['apiVersion', 'kind', 'metadata', 'status']);
+
 /** A write to an object leaves its status alone; one to its status leaves everything else alone. */
 function partsThatCount(kind: Kind, patch: object, subresource: Subresource): JsonObject {
-  const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, status, ...rest } = patch as JsonObject;
+  const { status } = patch as JsonObject;
   const metadata = writableMetadata(metadataOf(patch));
-  if (subresource === undefined) return { ...rest, metadata, ...(kind.hasStatus === true ? {} : { status }) };
-  return { status, ...(kind.isCustom !== true && { metadata }) };
+  if (subresource === 'status') return { status, ...(kind.isCustom !== true && { metadata }) };
+  const parts: Record<string, unknown> = {};
+  for (const field of Object.keys(patch)) if (!OWN_WAYS.has(field)) parts[field] = (patch as JsonObject)[field];
+  parts['metadata'] = metadata;
+  if (kind.hasStatus !== true) parts['status'] = status;
+  return parts;
 }
 
 function checked(kind: Kind, object: Stored, before: Stored | undefined): Stored {
-  const problems = [...metadataProblems(object, before), ...(kind.problems?.(object, before) ?? [])];
-  if (problems.length > 0) throw invalid(kind.type, object.metadata.name, ...problems);
-  return object;
+  const metadataOnes = metadataProblems(object, before);
+  const others = kind.problems?.(object, before) ?? [];
+  if (metadataOnes.length + others.length === 0) return object;
+  throw invalid(kind.type, object.metadata.name, ...metadataOnes, ...others);
 }
 
 /** @throws ApiError 409 */

@@ -28,7 +28,7 @@ import { alreadyExists, badRequest, conflict, notFound, notServed } from './erro
 import { merged } from './json.ts';
 import type { Kind, Stored } from './kind.ts';
 import { servedKinds } from './kinds.ts';
-import { withMetadata } from './metadata.ts';
+import { withVersion } from './metadata.ts';
 import {
   checkDeletePreconditions,
   isDeletable,
@@ -79,6 +79,10 @@ interface Write {
 const BOOKMARK_BEFORE_END_MS = 2_000;
 
 export class SimulatedApiServer {
+  /** In the version that this server has. */
+  readonly endpointSlices: ResourceType;
+  /** In the version that this server has. */
+  readonly disruptionBudgets: ResourceType;
   readonly #options: SimulatedApiServerOptions;
   /** By `group/version/plural`. */
   readonly #collections = new Map<string, Collection>();
@@ -95,6 +99,8 @@ export class SimulatedApiServer {
 
   constructor(options: SimulatedApiServerOptions) {
     this.#options = options;
+    this.endpointSlices = endpointSliceType(options.endpointSlices ?? 'v1');
+    this.disruptionBudgets = budgetType(options.endpointSlices ?? 'v1');
     this.#births = birthsOf(options);
     for (const kind of servedKinds(this.endpointSlices, this.disruptionBudgets)) this.serve(kind);
   }
@@ -306,16 +312,6 @@ export class SimulatedApiServer {
     return this.#served(type).get(keyOf(ref.namespace, ref.name)) as KubeObject | undefined as T | undefined;
   }
 
-  /** In the version that this server has. */
-  get endpointSlices(): ResourceType {
-    return endpointSliceType(this.#options.endpointSlices ?? 'v1');
-  }
-
-  /** In the version that this server has. */
-  get disruptionBudgets(): ResourceType {
-    return budgetType(this.#options.endpointSlices ?? 'v1');
-  }
-
   /** The returned function ends it. */
   onWrite(listener: WriteListener): () => void {
     this.#listeners.add(listener);
@@ -345,7 +341,7 @@ export class SimulatedApiServer {
 
   #put(write: Write, object: Stored): Stored {
     this.#version += 1;
-    const stored = withMetadata(object, { resourceVersion: String(this.#version) });
+    const stored = withVersion(object, this.#version);
     this.#record(write, stored);
     return stored;
   }
@@ -363,10 +359,13 @@ export class SimulatedApiServer {
 
   /** Whoever is told may write at once: the others hear of that after what they have not heard yet. */
   #tell(telling: () => void): void {
-    this.#outbox.push(telling);
-    if (this.#isTelling) return;
+    if (this.#isTelling) {
+      this.#outbox.push(telling);
+      return;
+    }
     this.#isTelling = true;
     try {
+      telling();
       for (let next = this.#outbox.shift(); next !== undefined; next = this.#outbox.shift()) next();
     } finally {
       this.#isTelling = false;
