@@ -114,6 +114,8 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   readonly #options: StoreOptions<T, I>;
   readonly #project: (object: T, old: T | undefined) => T;
   readonly #entries = new Map<ObjectKey, Entry<T>>();
+  /** By UID, of all that is stored: the key of a state is known without putting it together. */
+  readonly #keys = new Map<string, ObjectKey>();
   readonly #indices = new Map<string, Map<string, Set<T>>>();
   /** By UID. */
   readonly #tombstones = new Map<string, Tombstone>();
@@ -254,7 +256,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
       if (!isBack) return;
       this.#tombstones.delete(uid);
     }
-    const key = objectKey(object);
+    const key = this.#keys.get(uid) ?? objectKey(object);
     const stored = this.#entries.get(key)?.object.metadata;
     if (stored !== undefined) {
       if (isOlder(resourceVersion, stored.resourceVersion)) return;
@@ -291,6 +293,10 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     const old = this.#entries.get(key)?.object;
     const object = this.#project(raw, old);
     this.#entries.set(key, { object, seq: this.#next() });
+    if (old?.metadata.uid !== object.metadata.uid) {
+      if (old !== undefined) this.#keys.delete(old.metadata.uid);
+      this.#keys.set(object.metadata.uid, key);
+    }
     if (old !== undefined) this.#unindex(old);
     this.#index(object);
     if (old === undefined) this.#tell(undefined, object);
@@ -303,13 +309,14 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
   #remove(key: ObjectKey, entry: Entry<T>): void {
     this.#next();
     this.#entries.delete(key);
+    this.#keys.delete(entry.object.metadata.uid);
     this.#unindex(entry.object);
     this.#tell(entry.object, undefined);
   }
 
   #index(object: T): void {
     for (const [name, filed] of this.#indices) {
-      for (const key of this.#keys(name, object)) {
+      for (const key of this.#keysIn(name, object)) {
         const set = filed.get(key);
         if (set === undefined) filed.set(key, new Set([object]));
         else set.add(object);
@@ -319,7 +326,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
 
   #unindex(object: T): void {
     for (const [name, filed] of this.#indices) {
-      for (const key of this.#keys(name, object)) {
+      for (const key of this.#keysIn(name, object)) {
         const set = filed.get(key);
         set?.delete(object);
         if (set?.size === 0) filed.delete(key);
@@ -327,7 +334,7 @@ export class Store<T extends KubeObject, I extends string = never> implements Re
     }
   }
 
-  #keys(index: string, object: T): readonly string[] {
+  #keysIn(index: string, object: T): readonly string[] {
     return this.#options.indices?.[index as I](object) ?? [];
   }
 

@@ -11,8 +11,24 @@ import { selectionOf } from './selectors.ts';
 /** `namespace/name`: in this order objects are listed. */
 export type Key = string;
 
-export const keyOf = (namespace: string | undefined, name: string): Key =>
-  namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
+export function keyOf(namespace: string | undefined, name: string): Key {
+  if (namespace === undefined || namespace === '') return name;
+  return knownKey(namespace, name) ?? newKey(namespace, name);
+}
+
+/** By namespace and name: a text that is put together anew is hashed anew, which takes longer than all else of a look. */
+const keys = new Map<string, Map<string, Key>>();
+const MAX_KEYS_OF_NAMESPACE = 1_000;
+
+const knownKey = (namespace: string, name: string): Key | undefined => keys.get(namespace)?.get(name);
+
+function newKey(namespace: string, name: string): Key {
+  const known = keys.get(namespace) ?? new Map<string, Key>();
+  if (known.size >= MAX_KEYS_OF_NAMESPACE) known.clear();
+  const key = `${namespace}/${name}`;
+  keys.set(namespace, known.set(name, key));
+  return key;
+}
 
 interface Record extends Change {
   readonly key: Key;

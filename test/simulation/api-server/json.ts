@@ -38,7 +38,7 @@ export function merged(target: unknown, patch: unknown): unknown {
       result ??= { ...before };
       delete result[key];
     } else {
-      const field = merged(before[key], change);
+      const field = typeof change === 'object' ? merged(before[key], change) : change;
       if (field !== before[key]) (result ??= { ...before })[key] = field;
     }
   }
