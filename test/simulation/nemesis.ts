@@ -479,17 +479,27 @@ const changeSpecsTemplate = editSpec(({ chance }) => {
   return { what: `somebody changes the image to ${image}`, spec: { template: manifest(image).spec.template } };
 });
 
-const breakSpec: Fault = ({ cluster, engine, chance, owner }) => {
+/** A third of the time together with a pause, in the middle of which the active is deleted: it must count all the same. */
+const breakSpec: Fault = (targets) => {
+  const { cluster, engine, chance, owner } = targets;
   const object = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
   if (object === undefined) return undefined;
-  cluster.patch(USER, SINGLETON_SERVICE, object, {
-    spec: { election: { strategy: 'Priority', ...(owner === undefined && { priorities: [1] }) } },
-  });
-  engine.after(chance.logBetween(500, 20_000), () => {
+  const isPaused = chance.happens(0.33);
+  const forMs = chance.logBetween(500, 20_000);
+  const election = { strategy: 'Priority', ...(owner === undefined && { priorities: [1] }) };
+  cluster.patch(USER, SINGLETON_SERVICE, object, { spec: { election, ...(isPaused && { paused: true }) } });
+  if (isPaused) {
+    engine.after(forMs / 2, () => {
+      const active = activeOf(targets);
+      if (active !== undefined) cluster.delete(USER, POD, active);
+    });
+  }
+  engine.after(forMs, () => {
     const now = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
-    if (now !== undefined) cluster.patch(USER, SINGLETON_SERVICE, now, { spec: { election: null } });
+    const healed = { election: null, ...(isPaused && { paused: false }) };
+    if (now !== undefined) cluster.patch(USER, SINGLETON_SERVICE, now, { spec: healed });
   });
-  return 'somebody breaks a rule of the spec for a while';
+  return `somebody breaks a rule of the spec for a while${isPaused ? ', and pauses it' : ''}`;
 };
 
 const recreate = onObject(SINGLETON_SERVICE, SINGLETON, ({ cluster, engine, chance, manifest: written }, object) => {
