@@ -441,13 +441,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'const nodes = nodesRestedOn(last).slice(0, 0);',
   },
   {
-    name: 'unready-on-a-lost-node-is-a-hang',
-    what: 'policy Wait is forgotten when the pod is told to be not Ready before its node is told to be lost',
-    file: LIVE_READS,
-    find: "const waits = singleton.spec?.failover.nodeLoss.policy === 'Wait' && grant !== undefined;",
-    replace: 'const waits = false as boolean;',
-  },
-  {
     name: 'silence-of-everybody',
     what: 'time in which nobody at all was heard counts against each node',
     file: BEATS,

@@ -12,6 +12,7 @@ import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { cordon, evictAll } from './drains.ts';
 import { EDITS } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
+import { giveUpInTime, silenceOfEverybody, waitForProof } from './node-trials.ts';
 import { isUp } from './preferred.ts';
 import type { World } from './world.ts';
 
@@ -144,7 +145,18 @@ const request: Trial = async (world, { chance, cluster }) => {
 
 const identityOf = ({ metadata }: Pick<Pod, 'metadata'>): string => holderIdentity(metadata.name, metadata.uid);
 
-const TRIALS: readonly Trial[] = [harmless, edit, edit, failure, nodeLoss, drain, request];
+const TRIALS: readonly Trial[] = [
+  harmless,
+  edit,
+  edit,
+  failure,
+  nodeLoss,
+  giveUpInTime,
+  waitForProof,
+  silenceOfEverybody,
+  drain,
+  request,
+];
 
 export async function tryOut(world: World, targets: Targets, count: number): Promise<void> {
   for (let tried = 0; tried < count && !world.engine.isStopped; tried += 1)
