@@ -448,13 +448,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
-    name: 'stay-on-a-lost-node',
-    what: 'a member on a lost node keeps its slot for ever',
-    file: MEMBERSHIP,
-    find: 'const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));',
-    replace: 'const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now) && false));',
-  },
-  {
     name: 'do-not-name-adopted',
     what: 'adopted pods do not get the name by which the headless Service finds them',
     file: 'core/adoption.ts',

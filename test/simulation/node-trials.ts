@@ -1,8 +1,7 @@
 /** What must not move anybody, tried out in a world in which nothing else goes wrong: see trials.ts. */
 import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { ANNOTATION, KIND, holderIdentity, leaseName } from '../../src/api/names.ts';
+import { ANNOTATION, holderIdentity, leaseName } from '../../src/api/names.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
-import { controllerOf } from '../../src/operator/views.ts';
 import type { Cluster } from './cluster.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import type { Targets } from './nemesis.ts';
@@ -38,29 +37,6 @@ export async function waitForProof(world: World, { cluster, kubelets }: Targets)
   await world.run(LOST_MS);
   if (holderIn(cluster) !== holder)
     world.violated({ checker: 'node loss', message: `it moved from ${node}, which is lost, without proof` });
-  kubelets.recoverNode(node);
-  setFailover(cluster, null);
-  await world.run(12_000);
-  await world.settle(WITHIN_MS);
-}
-
-/** Members on a lost node are given up when the policy says so, and not only when Kubernetes evicts them, 30 s and more later. */
-export async function giveUpInTime(world: World, { cluster, kubelets, chance }: Targets): Promise<void> {
-  const ours = (): Pod[] => cluster.list<Pod>(POD).filter((pod) => controllerOf(pod)?.kind === KIND);
-  const node = chance.pick(ours())?.spec?.nodeName;
-  if (node === undefined) return;
-  world.trace.note('trial', `${node} dies, and nodeLoss.afterSeconds is 20`);
-  setFailover(cluster, { nodeLoss: { policy: 'PromoteAfter', afterSeconds: 20 } });
-  await world.run(2_000);
-  const there = new Set(ours().flatMap(({ spec, metadata }) => (spec?.nodeName === node ? metadata.uid : [])));
-  kubelets.loseNode(node);
-  await world.run(27_000);
-  const old = ours().find(({ metadata }) => there.has(metadata.uid) && metadata.deletionTimestamp === undefined);
-  if (old !== undefined)
-    world.violated({
-      checker: 'node loss',
-      message: `${old.metadata.name} on ${node}, which is lost, is not given up`,
-    });
   kubelets.recoverNode(node);
   setFailover(cluster, null);
   await world.run(12_000);

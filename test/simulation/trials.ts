@@ -12,7 +12,7 @@ import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { cordon, evictAll } from './drains.ts';
 import { EDITS } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
-import { giveUpInTime, silenceOfEverybody, waitForProof } from './node-trials.ts';
+import { silenceOfEverybody, waitForProof } from './node-trials.ts';
 import { isUp } from './preferred.ts';
 import type { World } from './world.ts';
 
@@ -151,7 +151,6 @@ const TRIALS: readonly Trial[] = [
   edit,
   failure,
   nodeLoss,
-  giveUpInTime,
   waitForProof,
   silenceOfEverybody,
   drain,
