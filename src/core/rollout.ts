@@ -11,13 +11,13 @@
  * standby makes room, if somebody else could still take over.
  */
 import type { Spec } from '../api/spec.ts';
-import { isAvoided } from './avoidance.ts';
-import { candidates, eligibility, fitness } from './candidates.ts';
+import { eligibility, fitness } from './candidates.ts';
 import { isHolder } from './lease.ts';
 import { isOnSuspectNode } from './node-loss.ts';
 import { failedRevision, fillingMembers, isOutdated, isSoaked, provenAtMs, soakedAtMs } from './revision.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
+import { willing } from './willing.ts';
 
 /** So long a surge may be unschedulable before an older standby makes room for it. */
 const ROOM_PATIENCE_MS = 10_000;
@@ -107,8 +107,7 @@ const hasNoRoom = ({ uid, unschedulable }: Member, { snapshot: { memory }, now }
 
 /** Whether a standby may go before its successor stands: it could not take over, or somebody else can. */
 const isDispensable = (standby: Member, { snapshot, spec, now }: Rollout): boolean =>
-  !eligibility(standby, snapshot, now).eligible ||
-  candidates(snapshot, spec, now).some((other) => other !== standby && !isAvoided(other, { snapshot, spec, now }));
+  !eligibility(standby, snapshot, now).eligible || willing({ snapshot, spec, now }).some((other) => other !== standby);
 
 function fill({ snapshot, spec, filling }: Rollout): RolloutStep | undefined {
   const taken = new Set(filling.map((member) => slotOf(member, snapshot.singleton)));
@@ -155,9 +154,8 @@ function surge(old: Member, rollout: Rollout): RolloutStep {
 function last(rollout: Rollout): RolloutStep | undefined {
   const { snapshot, spec, now, filling, active } = rollout;
   if (active === undefined || !isOutdated(active, spec)) return undefined;
-  const question = { snapshot, spec, now };
-  const targets = candidates(snapshot, spec, now).filter(
-    (member) => filling.includes(member) && !isOutdated(member, spec) && !isAvoided(member, question),
+  const targets = willing({ snapshot, spec, now }).filter(
+    (member) => filling.includes(member) && !isOutdated(member, spec),
   );
   if (targets.length > 0) return { kind: spec.update.switchover === 'Manual' ? 'awaitSwitchover' : 'move', targets };
   // Nobody who could take over: one more, beside the active.

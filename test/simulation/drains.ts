@@ -2,13 +2,10 @@
 import { NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { LABEL, ROLE, budgetName } from '../../src/api/names.ts';
 import type { KubeObject, Node, Pod } from '../../src/api/objects.ts';
+import { USER, seconds } from './fault-words.ts';
 import type { Cluster } from './cluster.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import type { Fault, Targets } from './nemesis.ts';
-
-const USER = 'user';
-
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 const cordonNode: Fault = (targets) => {
   const { cluster, chance, engine } = targets;

@@ -13,6 +13,7 @@ import {
 } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
+import { USER, seconds } from './fault-words.ts';
 import type { Cluster } from './cluster.ts';
 import { BUDGET_EDITS, DRAIN_FAULTS } from './drains.ts';
 import type { Engine } from './engine.ts';
@@ -46,8 +47,6 @@ export interface Targets {
   /** The API server forgets old versions: watches that resume from them get 410. */
   readonly compact: () => void;
 }
-
-const USER = 'user';
 
 export type Fault = (targets: Targets) => string | undefined;
 
@@ -86,8 +85,6 @@ const onObject =
     const object = targets.cluster.get(type, name, NAMESPACE);
     return object && fault(targets, object);
   };
-
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 // --- replicas -----------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,8 @@
 import { NODE } from '../../src/adapters/kubernetes/resources.ts';
 import { NO_FAILOVER, OUT_OF_SERVICE } from '../../src/api/names.ts';
 import type { Node } from '../../src/api/objects.ts';
+import { USER, seconds } from './fault-words.ts';
 import type { Fault } from './nemesis.ts';
-
-const USER = 'user';
-
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 export const loseNode: Fault = ({ cluster, kubelets, engine, chance }) => {
   const node = chance.pick(cluster.list<Node>(NODE));

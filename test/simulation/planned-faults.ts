@@ -2,10 +2,10 @@
 import { NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { ANNOTATION } from '../../src/api/names.ts';
 import type { Node, Pod } from '../../src/api/objects.ts';
+import { USER } from './fault-words.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import type { Targets } from './nemesis.ts';
 
-const USER = 'user';
 const ZONE = 'topology.kubernetes.io/zone';
 
 /** False: there is none now. */

@@ -1,12 +1,9 @@
 /** Services that are deleted, and somebody else's in their place. */
 import { SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { serviceName } from '../../src/api/names.ts';
+import { USER, seconds } from './fault-words.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import type { Fault } from './nemesis.ts';
-
-const USER = 'user';
-
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
 export const deleteService =
   (name: string): Fault =>
