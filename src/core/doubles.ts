@@ -16,11 +16,18 @@ interface DoublesQuestion {
   readonly now: Instant;
 }
 
+/** A member that its slot has no use for. */
+export interface Double {
+  readonly member: Member;
+  /** Who stays in its place: it may go only as long as that one is there. */
+  readonly kept: Member;
+}
+
 /**
  * Of each slot one stays: the active, else a Ready one, and rather not on a node that is being drained, else the oldest.
  * Beside it stays one that is to take its place: of the other template in a rollout, or on a better node.
  */
-export function doubles(snapshot: Snapshot, spec: Spec, { alive, isActive, now }: DoublesQuestion): Member[] {
+export function doubles(snapshot: Snapshot, spec: Spec, { alive, isActive, now }: DoublesQuestion): Double[] {
   const rank = (member: Member): number => {
     if (isActive(member)) return 0;
     if (!member.ready) return 3;
@@ -31,14 +38,15 @@ export function doubles(snapshot: Snapshot, spec: Spec, { alive, isActive, now }
   );
   const isStopped = failedRevision(snapshot, spec, now) !== undefined;
   const kept = new Map<number, Member[]>();
-  return ordered.filter((member) => {
+  return ordered.flatMap((member) => {
     const slot = slotOf(member, snapshot.singleton);
-    if (slot === undefined) return false;
+    if (slot === undefined) return [];
     const [first, ...others] = kept.get(slot) ?? [];
-    const stays =
-      first === undefined || (others.length === 0 && isSecond(member, first, { snapshot, spec, isStopped, now }));
-    if (stays) kept.set(slot, [...(first === undefined ? [] : [first]), member]);
-    return !stays;
+    if (first !== undefined && (others.length > 0 || !isSecond(member, first, { snapshot, spec, isStopped, now }))) {
+      return [{ member, kept: first }];
+    }
+    kept.set(slot, [...(first === undefined ? [] : [first]), member]);
+    return [];
   });
 }
 

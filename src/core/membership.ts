@@ -48,8 +48,10 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
     active === undefined || active.includes(holderIdentity(member.pod, member.uid));
   const lost = new Set(snapshot.members.filter((member) => isLost(member, snapshot, now)));
   const alive = snapshot.members.filter((member) => !member.terminating && !isFinished(member) && !lost.has(member));
+  const outside = outsideSlots(snapshot, spec, alive);
   const spare = [
-    ...new Set([...doubles(snapshot, spec, { alive, isActive, now }), ...outsideSlots(snapshot, spec, alive)]),
+    ...doubles(snapshot, spec, { alive, isActive, now }).filter(({ member }) => !outside.includes(member)),
+    ...outside.map((member) => ({ member, kept: undefined })),
   ];
   const step = rolloutStep(snapshot, spec, now);
   const second = active === undefined ? undefined : secondMember(snapshot, spec, { step, now });
@@ -71,9 +73,11 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
   return {
     actions: [
       ...creations,
-      ...spare.filter(isDeletable).map((member) => deletion(member, 'no slot for it')),
+      ...spare
+        .filter(({ member }) => isDeletable(member))
+        .map(({ member, kept }) => deletion(member, 'no slot for it', kept?.pod)),
       ...replaced
-        .filter(({ old }) => isDeletable(old) && !spare.includes(old))
+        .filter(({ old }) => isDeletable(old) && !spare.some(({ member }) => member === old))
         .map(({ old, successor }) => deletion(old, 'it is of an older template', successor?.pod)),
       ...over.filter(isDeletable).map((member) => deletion(member, endOf(member))),
       ...mends,

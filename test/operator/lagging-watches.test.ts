@@ -69,6 +69,21 @@ describe('a process whose watches lag behind a move that another one made', () =
     cluster.caches.singletons.apply('MODIFIED', cluster.find<SingletonService>(SINGLETON_SERVICE, 'db') as never);
   }
 
+  it('does not delete the double of a standby that is gone', async () => {
+    const stage = await steady();
+    const { cluster, standby } = stage;
+    const pod = cluster.find<Pod>(POD, standby);
+    if (pod === undefined) throw new Error('there is no standby');
+    const double = { ...pod, metadata: { ...pod.metadata, name: 'db-1-double', uid: 'uid-double' } };
+    cluster.put(POD, double);
+    cluster.caches.pods.apply('ADDED', double);
+    cluster.remove(POD, standby);
+    stage.done.length = 0;
+    await stage.look();
+    await stage.look();
+    expect(stage.done.filter(({ kind }) => kind === 'deletePod').map(describeAction)).toEqual([]);
+  });
+
   const createdIn = (stage: Stage): string[] =>
     stage.done.filter(({ kind }) => kind === 'createPod').map(describeAction);
 

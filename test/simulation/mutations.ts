@@ -239,8 +239,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'delete-the-active',
     what: 'a member without a slot is deleted, be it the active or not',
     file: MEMBERSHIP,
-    find: '...spare.filter(isDeletable).map(',
-    replace: '...spare.map(',
+    find: '.filter(({ member }) => isDeletable(member))',
+    replace: '',
   },
   {
     name: 'ownership-forgotten',

@@ -29,14 +29,20 @@ const CALM_AFTER_MS = 15_000;
 const SOAK_MS = 4_500;
 
 interface Readiness {
-  /** Of its newest time of being Ready. */
   sinceMs: number;
   untilMs: number;
 }
 
+/** A pod as it was last, be it gone, and the times in which it was Ready. */
+interface History {
+  readonly pod: Pod;
+  readonly ready: Readiness[];
+}
+
 export class Successors {
   readonly #options: SuccessorsOptions;
-  readonly #ready = new Map<string, Readiness[]>();
+  /** By UID. */
+  readonly #histories = new Map<string, History>();
   #specChangedAtMs = 0;
   #healedAtMs = Infinity;
 
@@ -52,7 +58,7 @@ export class Successors {
     const isOperators = user.startsWith('operator-');
     if (isOperators && before !== undefined && isGoing(after) && !isGoing(before)) this.#judge(before, user);
     if (isOperators && before === undefined && after !== undefined) this.#judgeCreation(after, user);
-    this.#note(after);
+    this.#note(after ?? before, after !== undefined);
   }
 
   healed(): void {
@@ -64,14 +70,15 @@ export class Successors {
     return isCalm ? DECIDED_IN_CALM_WITHIN_MS : DECIDED_WITHIN_MS;
   }
 
-  #note(object: KubeObject | undefined): void {
-    if (object === undefined) return;
+  #note(pod: Pod | undefined, isThere: boolean): void {
+    if (pod === undefined) return;
     const { nowMs } = this.#options.engine;
-    const times = this.#ready.get(object.metadata.uid) ?? [];
-    const last = times.at(-1);
-    if (isReady(object) && last?.untilMs !== Infinity) times.push({ sinceMs: nowMs, untilMs: Infinity });
-    if (!isReady(object) && last?.untilMs === Infinity) last.untilMs = nowMs;
-    this.#ready.set(object.metadata.uid, times);
+    const ready = this.#histories.get(pod.metadata.uid)?.ready ?? [];
+    const last = ready.at(-1);
+    const isUp = isThere && isReady(pod);
+    if (isUp && last?.untilMs !== Infinity) ready.push({ sinceMs: nowMs, untilMs: Infinity });
+    if (!isUp && last?.untilMs === Infinity) last.untilMs = nowMs;
+    this.#histories.set(pod.metadata.uid, { pod, ready });
   }
 
   get #spec(): { replicas: number } {
@@ -111,10 +118,11 @@ export class Successors {
     const { replicas } = this.#spec;
     if (slot === undefined || slot >= replicas) return;
     const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
-    const stands = cluster.list<Pod>(POD).some((other) => {
+    const stands = [...this.#histories.values()].some(({ pod: other, ready }) => {
       const { name, uid } = other.metadata;
       if (uid === pod.metadata.uid || slotInName(SINGLETON, name) !== slot) return false;
-      return holderIdentity(name, uid) === holder || this.#stood(other, imageOf(other.spec) !== imageOf(pod.spec));
+      const isActive = holderIdentity(name, uid) === holder && cluster.get(POD, name, NAMESPACE) !== undefined;
+      return isActive || this.#stood(ready, imageOf(other.spec) !== imageOf(pod.spec));
     });
     if (!stands)
       onViolation({
@@ -123,10 +131,13 @@ export class Successors {
       });
   }
 
-  /** Not long ago, and if it is of another version, for the time that this takes to prove itself. */
-  #stood({ metadata: { uid } }: Pod, hasToProveItself: boolean): boolean {
+  /**
+   * Not long ago, and if it is of another version, for the time that this takes to prove itself. It may be gone since: a
+   * deletion has no precondition on it, and its sender may have been frozen with it in hand.
+   */
+  #stood(ready: readonly Readiness[], hasToProveItself: boolean): boolean {
     const { nowMs } = this.#options.engine;
-    return (this.#ready.get(uid) ?? []).some(
+    return ready.some(
       ({ sinceMs, untilMs }) =>
         untilMs > nowMs - this.#decidedWithinMs &&
         Math.min(nowMs, untilMs) - sinceMs >= (hasToProveItself ? SOAK_MS : 0),
