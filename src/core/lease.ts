@@ -126,6 +126,7 @@ export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent
     message: `the Lease was lost and was restored with term ${term}, above every term that may have been given`,
     from: routed?.pod,
     to: holder,
+    node: routed?.node,
     term,
     detectedWallMs: wallMs,
     fencedWallMs: undefined,

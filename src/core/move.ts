@@ -215,6 +215,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       message: need.message,
       from,
       to,
+      node: target.node,
       term,
       detectedWallMs: need.since.wallMs,
       fencedWallMs: undefined,

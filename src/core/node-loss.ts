@@ -94,11 +94,12 @@ export function nodeLossHold(snapshot: Snapshot, spec: Spec, why: string, now: I
 export const isNodeLossHold = ({ name }: Hold): boolean =>
   name === 'NodeLossBrake' || name === 'NodeLossWait' || name === 'NodeLossGrace';
 
-/** The node of whoever holds the Lease; after its pod was deleted, the one that the status told. */
+/** The node of whoever holds the Lease; after its pod was deleted, the one that Lease or status told. */
 export function activesNode({ lease, members, singleton }: Snapshot): string | undefined {
   if (lease?.ours !== true) return undefined;
   const holder = members.find((member) => isHolder(lease, member));
   if (holder !== undefined) return holder.node;
   const { pod = '', uid = '', node } = singleton.status?.active ?? {};
-  return holderIdentity(pod, uid) === lease.holder ? node : undefined;
+  const told = holderIdentity(pod, uid) === lease.holder ? node : undefined;
+  return told ?? (lease.move?.to === lease.holder ? lease.move.node : undefined);
 }

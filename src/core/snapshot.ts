@@ -153,6 +153,8 @@ export interface MoveRecord {
   readonly from: string | undefined;
   /** Holder identity of the new one. */
   readonly to: string;
+  /** Its node: whether that is lost must be known also after its pod was deleted by force. */
+  readonly node?: string | undefined;
   readonly term: number;
   readonly detectedWallMs: number;
   readonly fencedWallMs: number | undefined;

@@ -123,7 +123,7 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   for (const member of snapshot.members) {
     const slot = slotOf(member, snapshot.singleton);
     if (slot === undefined || member.adopted === true) continue;
-    if (!isFinished(member) && !isLostAgain(member, snapshot, now)) continue;
+    if (!hasFailed(member, snapshot, now)) continue;
     const old = failures[slot] ?? { count: 0, lastAtMs: 0, uids: [] };
     if (old.uids.includes(member.uid)) continue;
     // Whoever is still there must not be counted again, however many those are: finalizers may keep them.
@@ -132,6 +132,10 @@ function failuresSeen(snapshot: Snapshot, now: Instant): Memory['failures'] {
   }
   return failures;
 }
+
+/** By itself: what ends because it is deleted or evicted says nothing against whoever replaces it. */
+const hasFailed = (member: Member, snapshot: Snapshot, now: Instant): boolean =>
+  (isFinished(member) && !member.terminating) || isLostAgain(member, snapshot, now);
 
 /**
  * A replacement that is lost as its predecessor was. That one failed by no fault of its slot, and is replaced at once; but

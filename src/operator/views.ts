@@ -154,8 +154,7 @@ function parseMove(text: string | undefined): MoveRecord | undefined {
       typeof move?.to === 'string' &&
       isTerm(move.term) &&
       (move.routingTerm === undefined || isTerm(move.routingTerm)) &&
-      (move.from === undefined || typeof move.from === 'string') &&
-      (move.failedRevision === undefined || typeof move.failedRevision === 'string') &&
+      [move.from, move.node, move.failedRevision].every((text) => text === undefined || typeof text === 'string') &&
       typeof move.reason === 'string' &&
       typeof move.message === 'string' &&
       ['Initial', 'Failover', 'Switchover'].includes(move.kind ?? '') &&

@@ -77,6 +77,16 @@ describe('the active on a node in trouble', () => {
     expect(moves(planOf(vanished.but({ nodeLoss: { isBraked: false, nodes: {} } })))).toBe(true);
   });
 
+  it('whose pod was deleted by force, of which no status tells yet, waits, too: the Lease tells where it was', () => {
+    const { lease } = withPolicy(WAIT).build();
+    if (lease?.move === undefined) throw new Error('there was no move');
+    const move = { ...lease.move, to: lease.holder, node: 'node-0' };
+    const vanished = withPolicy(WAIT).lease({ ...lease, move }).withoutMember(0);
+    const held = planOf(vanished.trouble(0, { silentMs: 60_000 }));
+    expect([moves(held), heldBy(held)]).toEqual([false, 'NodeLossWait']);
+    expect(moves(planOf(vanished.trouble(0, { silentMs: 60_000, ...OUT })))).toBe(true);
+  });
+
   it.each<[string, (builder: SnapshotBuilder) => SnapshotBuilder]>([
     ['has failed', (builder) => builder.where(0, (pod) => pod.failed())],
     ['has finished', (builder) => builder.where(0, (pod) => pod.finished())],

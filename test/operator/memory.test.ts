@@ -62,15 +62,18 @@ describe('failures of a slot', () => {
   });
 
   it('are counted once each, when many failed pods are kept by finalizers', () => {
-    const pods = Array.from({ length: 9 }, (_, n) => aPod().slot(2).named(`db-2-${n}x`).failed().terminating());
-    const memory = lookAgain(
-      aSnapshot()
-        .with(...pods)
-        .build(),
-      20,
-      1_000,
-    );
+    const pods = Array.from({ length: 9 }, (_, n) => aPod().slot(2).named(`db-2-${n}x`).failed());
+    const ended = aSnapshot().with(...pods);
+    const memory = lookAgain(ended.build(), 20, 1_000);
     expect(memory.failures[2]).toMatchObject({ count: 9, lastAtMs: NOW.monotonicMs });
+    const deleted = aSnapshot().with(...pods.map((pod) => pod.terminating()));
+    const later = lookAgain(deleted.remembering({ failures: memory.failures }).build(), 20, 1_000);
+    expect(later.failures).toEqual(memory.failures);
+  });
+
+  it('are none of those that end because they are deleted or evicted', () => {
+    const evicted = aSteadyState().where(2, (pod) => pod.terminating().failed());
+    expect(look(evicted).failures).toEqual({});
   });
 
   it('are forgotten after ten quiet minutes', () => {

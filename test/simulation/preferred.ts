@@ -30,7 +30,10 @@ export const isAdopting = ({ spec }: SingletonService): boolean =>
 export const nodeOf = (cluster: Cluster, pod: Pod): Node | undefined =>
   pod.spec?.nodeName === undefined ? undefined : cluster.get<Node>(NODE, pod.spec.nodeName);
 
-const isBarred = (object: KubeObject | undefined): boolean => object?.metadata.labels?.[NO_FAILOVER] === 'true';
+const hasMark = (object: KubeObject | undefined): boolean => object?.metadata.labels?.[NO_FAILOVER] === 'true';
+
+/** Never a candidate, as somebody has marked the pod, or its node. */
+export const isBarred = (cluster: Cluster, pod: Pod): boolean => hasMark(pod) || hasMark(nodeOf(cluster, pod));
 
 export const isDrained = (node: Node | undefined): boolean =>
   node?.spec?.unschedulable === true || (node?.spec?.taints ?? []).length > 0;
@@ -55,7 +58,7 @@ function score(cluster: Cluster, singleton: SingletonService, pod: Pod): readonl
 /** Whether `pod` could take over from `active` for no other reason than that it is preferred. */
 export function isPreferred(cluster: Cluster, singleton: SingletonService, pod: Pod, active: Pod): boolean {
   const node = nodeOf(cluster, pod);
-  if (!isUp(pod) || isBarred(pod) || isBarred(node) || isDrained(node)) return false;
+  if (!isUp(pod) || isBarred(cluster, pod) || isDrained(node)) return false;
   const [a, b] = [score(cluster, singleton, pod), score(cluster, singleton, active)];
   return a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]);
 }
