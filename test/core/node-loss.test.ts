@@ -81,7 +81,9 @@ describe('the active on a node in trouble', () => {
     const { lease } = withPolicy(WAIT).build();
     if (lease?.move === undefined) throw new Error('there was no move');
     const move = { ...lease.move, to: lease.holder, node: 'node-0' };
-    const vanished = withPolicy(WAIT).lease({ ...lease, move }).withoutMember(0);
+    const vanished = withPolicy(WAIT)
+      .lease({ ...lease, move })
+      .withoutMember(0);
     const held = planOf(vanished.trouble(0, { silentMs: 60_000 }));
     expect([moves(held), heldBy(held)]).toEqual([false, 'NodeLossWait']);
     expect(moves(planOf(vanished.trouble(0, { silentMs: 60_000, ...OUT })))).toBe(true);
