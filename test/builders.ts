@@ -22,6 +22,7 @@ import type {
   ServiceView,
   SingletonView,
   Snapshot,
+  SwitchoverRecord,
   Stranger,
 } from '../src/core/snapshot.ts';
 import { nextStatus } from '../src/core/status.ts';
@@ -150,6 +151,19 @@ export const aMove = (fields: Partial<MoveRecord> = {}): MoveRecord => ({
   fencedWallMs: undefined,
   grantedWallMs: WALL_MS,
   routingTerm: undefined,
+  ...fields,
+});
+
+/** A request that was accepted and waits. */
+export const aSwitchover = (fields: Partial<SwitchoverRecord> = {}): SwitchoverRecord => ({
+  request: 'any',
+  acceptedWallMs: 0,
+  deadlineWallMs: 1,
+  state: 'Pending',
+  reason: 'Accepted',
+  message: 'm',
+  from: '',
+  to: undefined,
   ...fields,
 });
 

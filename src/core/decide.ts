@@ -23,7 +23,7 @@ import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
 import { nodeLossDueAtMs } from './node-loss.ts';
-import { inOrder, isToldNow } from './order.ts';
+import { inOrder, isIdle, isToldNow } from './order.ts';
 import { isGrant } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { planServices } from './services.ts';
@@ -50,16 +50,15 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const services = planServices(snapshot, spec, members.actions);
   const holds = [...(move.hold === undefined ? [] : [move.hold]), ...takenNames(snapshot)];
   const failed = snapshot.memory.failure?.kind;
-  // An annotation that can't be removed keeps nobody from making pods.
-  const isStuck = failed === 'removeRequest';
-  const requested = request?.actions ?? [];
-  const urgent = [...lease.actions, ...move.actions, ...(isStuck ? [] : requested)];
-  const other = [...services, ...members.actions, ...planBudget(snapshot, spec), ...(isStuck ? requested : [])];
-  const isIdle = urgent.length + other.length === 0;
-  const told = isToldNow({ urgent, other }, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;
+  const work = {
+    urgent: [...lease.actions, ...move.actions],
+    request: request?.actions ?? [],
+    other: [...services, ...members.actions, ...planBudget(snapshot, spec)],
+  };
+  const told = isToldNow(work, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;
   return planOf({
-    reason: move.need?.message ?? (isIdle ? 'in order' : 'bringing objects in order'),
-    actions: inOrder({ urgent, other, told: told.actions }, failed),
+    reason: move.need?.message ?? (isIdle(work) ? 'in order' : 'bringing objects in order'),
+    actions: inOrder(work, told.actions, failed),
     holds,
     recheckAtMs: earliest(
       move.hold?.recheckAtMs,
@@ -67,7 +66,7 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
       nodeLossDueAtMs(snapshot, spec, now),
       move.recheckAtMs,
       request?.recheckAtMs,
-      isIdle ? told.recheckAtMs : undefined,
+      isIdle(work) ? told.recheckAtMs : undefined,
     ),
   });
 }

@@ -2,13 +2,16 @@
 import type { Action } from './plan.ts';
 
 export interface Work {
-  /** The Lease's actions, the move's and a request's, in the protocol's order. */
+  /** The Lease's actions and the move's, in the protocol's order. */
   readonly urgent: readonly Action[];
-  /** Services, budget and members. */
+  /** Those of a request for a switchover. */
+  readonly request: readonly Action[];
+  /** Services, members and budget. */
   readonly other: readonly Action[];
-  /** Events and status. */
-  readonly told: readonly Action[];
 }
+
+export const isIdle = ({ urgent, request, other }: Work): boolean =>
+  urgent.length + request.length + other.length === 0;
 
 /**
  * Whether this plan tells of anything. The status tells of a state that stands, so it waits until the work is done, and a
@@ -16,21 +19,24 @@ export interface Work {
  *
  * @param failed what the last plan stopped at
  */
-export function isToldNow({ urgent, other }: Omit<Work, 'told'>, failed: Action['kind'] | undefined): boolean {
-  if (urgent.length + other.length === 0) return true;
+export function isToldNow(work: Work, failed: Action['kind'] | undefined): boolean {
+  if (isIdle(work)) return true;
   return failed !== undefined && failed !== 'emitEvent' && failed !== 'writeStatus';
 }
 
 /**
  * A failover waits neither for people to be told nor for other work that failed.
  *
+ * @param told events and status, when this plan tells of anything
  * @param failed what the last plan stopped at
  */
-export function inOrder({ urgent, other, told }: Work, failed: Action['kind'] | undefined): readonly Action[] {
-  const work = oneWriteEach([...urgent, ...other]);
-  if (!isToldNow({ urgent, other }, failed)) return work;
-  const first = failed === undefined || URGENT.has(failed) ? [] : work.filter((action) => urgent.includes(action));
-  return [...first, ...told, ...work.filter((action) => !first.includes(action))];
+export function inOrder(work: Work, told: readonly Action[], failed: Action['kind'] | undefined): readonly Action[] {
+  // An annotation that can't be removed keeps nobody from making pods.
+  const isStuck = failed === 'removeRequest';
+  const urgent = isStuck ? work.urgent : [...work.urgent, ...work.request];
+  const all = oneWriteEach([...urgent, ...work.other, ...(isStuck ? work.request : [])]);
+  const first = failed === undefined || URGENT.has(failed) ? [] : all.filter((action) => urgent.includes(action));
+  return [...first, ...told, ...all.filter((action) => !first.includes(action))];
 }
 
 const URGENT: ReadonlySet<Action['kind']> = new Set([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeAction, describePlan, isGrant, sameGrant } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
-import { aMove } from '../builders.ts';
+import { aMove, aSwitchover } from '../builders.ts';
 
 const expectation = { uid: 'u', resourceVersion: '1' };
 
@@ -33,16 +33,7 @@ describe('an action in words', () => {
         kind: 'recordSwitchover',
         lease: 'l',
         expect: expectation,
-        switchover: {
-          request: 'any',
-          acceptedWallMs: 0,
-          deadlineWallMs: 1,
-          state: 'Pending',
-          reason: 'Accepted',
-          message: 'm',
-          from: 'p_u',
-          to: undefined,
-        },
+        switchover: aSwitchover({ from: 'p_u' }),
       },
       'recordSwitchover Pending any',
     ],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { stagesOf } from '../../src/core/plan.ts';
 import type { Action } from '../../src/core/plan.ts';
-import { aMove } from '../builders.ts';
+import { aMove, aSwitchover } from '../builders.ts';
 
 const expectation = { uid: 'u', resourceVersion: '1' };
 const strip = (pod: string): Action => ({ kind: 'stripRole', pod, expect: expectation, labels: {} });
@@ -23,16 +23,7 @@ const record: Action = {
   kind: 'recordSwitchover',
   lease: 'db-active',
   expect: expectation,
-  switchover: {
-    request: 'any',
-    acceptedWallMs: 0,
-    deadlineWallMs: 1,
-    state: 'Pending',
-    reason: 'Accepted',
-    message: 'm',
-    from: 'db-0_u',
-    to: undefined,
-  },
+  switchover: aSwitchover({ from: 'db-0_u' }),
 };
 const removal: Action = { kind: 'removeRequest', singleton: 'db', expect: expectation };
 const event: Action = { kind: 'emitEvent', event: { identity: 'i', reason: 'Granted', type: 'Normal', message: 'm' } };

@@ -23,6 +23,7 @@ import { recordTerm } from '../../src/core/invariants.ts';
 import type { Grants } from '../../src/core/invariants.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import { controllerOf } from '../../src/operator/views.ts';
+import { holderIn, identityOf } from './actives.ts';
 import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
 import { isWrite } from './faulty-wire.ts';
@@ -294,7 +295,7 @@ export class Checkers {
     const active = members.find(({ metadata }) => metadata.name === routed);
     if (active === undefined || service === undefined || others.length > 0) return;
     const twin = members.find((pod) => pod !== active && termLabel(pod) === termLabel(active));
-    if (twin !== undefined || holder === holderIdentity(active.metadata.name, active.metadata.uid)) return;
+    if (twin !== undefined || holder === identityOf(active)) return;
     const hasLooked = this.#lookedAtMs(author, SERVICE, begunAtMs) !== undefined;
     const sinceMs = begunAtMs - (hasLooked ? LOOKED_WITHIN_MS : 0);
     const isOld = ({ metadata: { uid } }: KubeObject): boolean => (this.#changedAtMs.get(uid) ?? 0) < sinceMs;
@@ -538,9 +539,7 @@ export class Checkers {
     const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, pod.metadata.namespace);
     const isAdopting = (singleton?.spec as { selector?: object } | undefined)?.selector !== undefined;
     if (singleton === undefined || !isAdopting) return undefined;
-    const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), pod.metadata.namespace)?.spec?.holderIdentity;
-    const isHolder = holder === holderIdentity(pod.metadata.name, pod.metadata.uid);
-    return isSelected(pod) || isHolder ? singleton : undefined;
+    return isSelected(pod) || identityOf(pod) === holderIn(cluster) ? singleton : undefined;
   }
 
   #of({ metadata: { uid } }: KubeObject): Watched {

@@ -4,6 +4,7 @@ import { LABEL, ROLE, budgetName } from '../../src/api/names.ts';
 import type { KubeObject, Node, Pod } from '../../src/api/objects.ts';
 import { USER, seconds } from './fault-words.ts';
 import type { Cluster } from './cluster.ts';
+import { foreign } from './foreign.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import type { Fault, Targets } from './nemesis.ts';
 
@@ -80,21 +81,13 @@ const editBudget = ourBudget(({ cluster, chance, disruptionBudgets }, budget) =>
   return `somebody edits the PodDisruptionBudget: ${JSON.stringify(edit)}`;
 });
 
-/** Somebody else's, in the place of ours, for a while. */
-const foreignBudget: Fault = ({ cluster, engine, chance, disruptionBudgets }) => {
-  const name = budgetName(SINGLETON);
-  const ours = cluster.get(disruptionBudgets, name, NAMESPACE);
-  if (ours !== undefined) cluster.delete(USER, disruptionBudgets, ours);
-  const body = { metadata: { name, namespace: NAMESPACE }, spec: { maxUnavailable: 1 } };
-  if (!cluster.create(USER, disruptionBudgets, body)) return undefined;
-  const made = cluster.get(disruptionBudgets, name, NAMESPACE);
-  const forMs = chance.logBetween(100, 15_000);
-  engine.after(forMs, () => {
-    const now = cluster.get(disruptionBudgets, name, NAMESPACE);
-    if (now !== undefined && now.metadata.uid === made?.metadata.uid) cluster.delete(USER, disruptionBudgets, now);
-  });
-  return `somebody puts a PodDisruptionBudget of their own in the place of ours for ${seconds(forMs)}`;
-};
+const foreignBudget = foreign({
+  type: ({ disruptionBudgets }) => disruptionBudgets,
+  kind: 'PodDisruptionBudget',
+  name: budgetName(SINGLETON),
+  body: { spec: { maxUnavailable: 1 } },
+  longestMs: 15_000,
+});
 
 const switchBudget: Fault = ({ cluster, chance }) => {
   const singleton = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);

@@ -13,6 +13,7 @@ import {
 } from '../../src/api/names.ts';
 import type { KubeObject, Lease, Pod, Service } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
+import { activeIn } from './actives.ts';
 import { USER, seconds } from './fault-words.ts';
 import type { Cluster } from './cluster.ts';
 import { BUDGET_EDITS, DRAIN_FAULTS } from './drains.ts';
@@ -54,13 +55,8 @@ const pods = ({ cluster }: Targets): readonly Pod[] => cluster.list<Pod>(POD);
 
 /** The active more often than it would be by chance: it matters most. */
 function anyPod(targets: Targets): Pod | undefined {
-  const active = activeOf(targets);
+  const active = activeIn(targets.cluster);
   return active !== undefined && targets.chance.happens(0.5) ? active : targets.chance.pick(pods(targets));
-}
-
-function activeOf(targets: Targets): Pod | undefined {
-  const lease = targets.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
-  return pods(targets).find(({ metadata }) => lease?.spec?.holderIdentity === `${metadata.name}_${metadata.uid}`);
 }
 
 const onPod =
@@ -187,7 +183,7 @@ const lateDeletion: Fault = (targets) => {
       freeze(targets, leader, forMs);
       scaleTo(wanted);
       engine.after(chance.between(0, 4_000), () => {
-        const active = activeOf(targets);
+        const active = activeIn(targets.cluster);
         if (active !== undefined) cluster.delete(USER, POD, active, 0);
       });
     },
@@ -205,7 +201,7 @@ const unheardMove: Fault = (targets) => {
   const { cluster, engine, chance, replicas, trace, kubelets } = targets;
   const leader = replicas.find(({ isLeading }) => isLeading);
   const standby = chance.pick(replicas.filter((one) => one !== leader && one.isSynced));
-  const active = activeOf(targets);
+  const active = activeIn(targets.cluster);
   if (leader === undefined || standby === undefined || active === undefined) return undefined;
   const { name, process } = leader;
   const downMs = chance.logBetween(5_000, 20_000);
@@ -359,7 +355,9 @@ const forgeTerm: Fault = (targets) => {
   const { cluster, chance } = targets;
   const service = cluster.get<Service>(SERVICE, serviceName(SINGLETON), NAMESPACE);
   const term = service?.spec?.selector?.[LABEL.term];
-  const pod = chance.pick(pods(targets).filter(({ metadata }) => metadata.uid !== activeOf(targets)?.metadata.uid));
+  const pod = chance.pick(
+    pods(targets).filter(({ metadata }) => metadata.uid !== activeIn(targets.cluster)?.metadata.uid),
+  );
   if (pod === undefined || term === undefined) return undefined;
   cluster.patch(USER, POD, pod, { metadata: { labels: { [LABEL.term]: term } } });
   return `somebody gives ${pod.metadata.name} the term that is routed, ${term}`;
@@ -487,7 +485,7 @@ const breakSpec: Fault = (targets) => {
   cluster.patch(USER, SINGLETON_SERVICE, object, { spec: { election, ...(isPaused && { paused: true }) } });
   if (isPaused) {
     engine.after(forMs / 2, () => {
-      const active = activeOf(targets);
+      const active = activeIn(targets.cluster);
       if (active !== undefined) cluster.delete(USER, POD, active);
     });
   }

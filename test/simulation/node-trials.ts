@@ -1,7 +1,8 @@
 /** What must not move anybody, tried out in a world in which nothing else goes wrong: see trials.ts. */
-import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { ANNOTATION, holderIdentity, leaseName } from '../../src/api/names.ts';
-import type { Lease, Pod } from '../../src/api/objects.ts';
+import { LEASE, NODE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { ANNOTATION, leaseName } from '../../src/api/names.ts';
+import type { Lease } from '../../src/api/objects.ts';
+import { activeIn, holderIn } from './actives.ts';
 import type { Cluster } from './cluster.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import type { Targets } from './nemesis.ts';
@@ -14,13 +15,6 @@ const LOST_MS = 70_000;
 const SILENT_MS = 30_000;
 const ONE_AFTER_ANOTHER_MS = 2_000;
 
-const holderIn = (cluster: Cluster): string | undefined =>
-  cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity ?? undefined;
-
-const nodeOfActive = (cluster: Cluster): string | undefined =>
-  cluster.list<Pod>(POD).find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holderIn(cluster))?.spec
-    ?.nodeName;
-
 function setFailover(cluster: Cluster, failover: object | null): void {
   const singleton = cluster.get(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
   if (singleton !== undefined) cluster.patch('user', SINGLETON_SERVICE, singleton, { spec: { failover } });
@@ -28,7 +22,7 @@ function setFailover(cluster: Cluster, failover: object | null): void {
 
 /** With policy Wait the active's node may be lost for as long as it likes: nobody has proven that the active has stopped. */
 export async function waitForProof(world: World, { cluster, kubelets }: Targets): Promise<void> {
-  const [holder, node] = [holderIn(cluster), nodeOfActive(cluster)];
+  const [holder, node] = [holderIn(cluster), activeIn(cluster)?.spec?.nodeName];
   if (node === undefined) return;
   world.trace.note('trial', `${node} is lost under policy Wait`);
   setFailover(cluster, { nodeLoss: { policy: 'Wait', afterSeconds: 5 } });
@@ -45,7 +39,7 @@ export async function waitForProof(world: World, { cluster, kubelets }: Targets)
 
 /** Nobody's beats get through for a while. It is not the nodes: nothing moves, also when they come back one after another. */
 export async function silenceOfEverybody(world: World, { cluster, kubelets }: Targets): Promise<void> {
-  const [holder, node] = [holderIn(cluster), nodeOfActive(cluster)];
+  const [holder, node] = [holderIn(cluster), activeIn(cluster)?.spec?.nodeName];
   if (node === undefined) return;
   const names = cluster.list(NODE).map(({ metadata }) => metadata.name);
   world.trace.note('trial', 'no node is heard of for a while');

@@ -14,10 +14,11 @@
  *   - `Preempted`: preemption is on, the reign has lasted for stableSeconds, and the new active was the preferred one lately
  */
 import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { ANNOTATION, LABEL, holderIdentity, leaseName } from '../../src/api/names.ts';
+import { ANNOTATION, LABEL, leaseName } from '../../src/api/names.ts';
 import type { Lease, Node, Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { slotInName } from '../../src/core/slots.ts';
+import { identityOf } from './actives.ts';
 import type { Cluster, Write } from './cluster.ts';
 import { NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
 import { electionOf, isAdopting, isDrained, isPreferred, isUp, nodeOf, preempts } from './preferred.ts';
@@ -124,9 +125,7 @@ export class Reigns {
 
   /** An operator may freeze between its read of the node and the grant. */
   #wasDrainedLately({ holder }: Reign): boolean {
-    const pod = this.#cluster
-      .list<Pod>(POD)
-      .find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+    const pod = this.#cluster.list<Pod>(POD).find((other) => identityOf(other) === holder);
     return this.#nowMs() - (this.#drainedAtMs.get(pod?.spec?.nodeName ?? '') ?? -Infinity) < LATELY_MS;
   }
 
@@ -165,7 +164,7 @@ export class Reigns {
 
   #onPod({ before, after, user }: Write, isOperators: boolean): void {
     const pod = after ?? before;
-    if (pod === undefined || this.#reign?.holder !== holderIdentity(pod.metadata.name, pod.metadata.uid)) return;
+    if (pod === undefined || this.#reign?.holder !== identityOf(pod)) return;
     const isEdit = !isOperators && user !== 'kubelet' && user !== 'scheduler';
     if (isEdit && JSON.stringify(before?.metadata.labels) !== JSON.stringify(after?.metadata.labels))
       this.#reign.causes.add('its labels were edited');
@@ -177,7 +176,7 @@ export class Reigns {
     const singleton = this.#singleton;
     if (holder === '' || causes === undefined || singleton === undefined) return;
     const pods = this.#cluster.list<Pod>(POD);
-    const active = pods.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+    const active = pods.find((pod) => identityOf(pod) === holder);
     if (active === undefined || !isUp(active)) causes.add('it was not up');
     if (active === undefined) return;
     if ((slotInName(SINGLETON, active.metadata.name) ?? 0) >= replicasOf(singleton))

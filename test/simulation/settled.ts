@@ -1,20 +1,12 @@
 /** What must be the case when nothing has gone wrong for a while: one active, routed, told of, and nothing to do (I6). */
-import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../src/adapters/ports.ts';
-import type { EndpointSlice, KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../../src/api/objects.ts';
-import {
-  ANNOTATION,
-  GUARDED,
-  LABEL,
-  ROLE,
-  budgetName,
-  holderIdentity,
-  leaseName,
-  serviceName,
-} from '../../src/api/names.ts';
+import type { EndpointSlice, KubeObject, Pod, PodDisruptionBudget, Service } from '../../src/api/objects.ts';
+import { ANNOTATION, GUARDED, LABEL, ROLE, budgetName, serviceName } from '../../src/api/names.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import { controllerOf, readyUids } from '../../src/operator/views.ts';
+import { holderIn, identityOf } from './actives.ts';
 import type { Cluster } from './cluster.ts';
 import { ADOPTED_LABELS, NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
 import type { Owner } from './owner.ts';
@@ -54,7 +46,7 @@ export function settledOn(question: Question): Verdict {
   if (owner !== undefined && nameless !== undefined) return wrong(`${nameless.metadata.name} does not carry the name`);
   const { replicas: wanted = 0 } =
     owner === undefined ? (singleton.spec as { replicas?: number }) : { replicas: owner.wanted };
-  const holder = find<Lease>(cluster, LEASE, leaseName(SINGLETON))?.spec?.holderIdentity ?? '';
+  const holder = holderIn(cluster) ?? '';
   const kept = owner === undefined ? keptBeside(singleton, members, holder) : [];
   const asked = members.length - kept.length;
   if (asked !== wanted) return wrong(`there are ${asked} members, and ${wanted} are asked for`);
@@ -62,7 +54,7 @@ export function settledOn(question: Question): Verdict {
   if (outdated !== undefined) return wrong(outdated);
   const unready = members.find((pod) => !isReady(pod) && !unwell.has(pod.metadata.uid) && !kept.includes(pod));
   if (unready !== undefined) return wrong(`${unready.metadata.name} is not Ready`);
-  const active = members.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  const active = members.find((pod) => identityOf(pod) === holder);
   if (active !== undefined && !isReady(active)) return wrong(`${active.metadata.name} is the active and not Ready`);
   if (active === undefined) return wrong(`the Lease is held by ${holder === '' ? 'nobody' : holder}, no member`);
   const better =
@@ -186,7 +178,7 @@ const hasFailed = ({ status }: SingletonService): boolean =>
  * that is the active, or the only one of the two that is Ready.
  */
 function keptBeside(singleton: SingletonService, members: readonly Pod[], holder: string): Pod[] {
-  const isHolder = ({ metadata }: Pod): boolean => holderIdentity(metadata.name, metadata.uid) === holder;
+  const isHolder = (pod: Pod): boolean => identityOf(pod) === holder;
   const slotOf = ({ metadata }: Pod): number | undefined => slotInName(SINGLETON, metadata.name);
   const isKept = (pod: Pod): boolean => {
     const twin = members.find((other) => slotOf(other) === slotOf(pod) && !isOutdated(other, singleton));

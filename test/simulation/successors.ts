@@ -2,12 +2,13 @@
  * No candidate goes before its successor stands: when an operator deletes a Ready standby, somebody else of its slot must
  * be the active, or have been Ready for a while. What was decided before the last change of the spec is not judged.
  */
-import { LEASE, NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { LABEL, holderIdentity, leaseName } from '../../src/api/names.ts';
-import type { KubeObject, Lease, Pod } from '../../src/api/objects.ts';
+import { NODE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
+import { LABEL } from '../../src/api/names.ts';
+import type { KubeObject, Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { slotInName } from '../../src/core/slots.ts';
 import type { Violation } from './checkers.ts';
+import { holderIn, identityOf } from './actives.ts';
 import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
 import { NAMESPACE, SINGLETON, imageOf } from './manifest.ts';
@@ -117,11 +118,11 @@ export class Successors {
     const slot = slotInName(SINGLETON, pod.metadata.name);
     const { replicas } = this.#spec;
     if (slot === undefined || slot >= replicas) return;
-    const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+    const holder = holderIn(cluster);
     const stands = [...this.#histories.values()].some(({ pod: other, ready }) => {
       const { name, uid } = other.metadata;
       if (uid === pod.metadata.uid || slotInName(SINGLETON, name) !== slot) return false;
-      const isActive = holderIdentity(name, uid) === holder && cluster.get(POD, name, NAMESPACE) !== undefined;
+      const isActive = identityOf(other) === holder && cluster.get(POD, name, NAMESPACE) !== undefined;
       return isActive || this.#stood(ready, imageOf(other.spec) !== imageOf(pod.spec));
     });
     if (!stands)

@@ -4,10 +4,11 @@
  * move would hide that such a thing is not done.
  */
 import { LEASE, POD, SERVICE, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
-import { ANNOTATION, KIND, LABEL, holderIdentity, leaseName, serviceName } from '../../src/api/names.ts';
-import type { Lease, Pod } from '../../src/api/objects.ts';
+import { ANNOTATION, KIND, LABEL, leaseName, serviceName } from '../../src/api/names.ts';
+import type { Pod } from '../../src/api/objects.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import { controllerOf } from '../../src/operator/views.ts';
+import { activeIn, holderIn, identityOf } from './actives.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { cordon, evictAll } from './drains.ts';
 import { EDITS } from './nemesis.ts';
@@ -52,8 +53,7 @@ const edit: Trial = async (world, targets) => {
 
 /** It hangs, or does not come up again: somebody else is the active soon, and all is told as it is. */
 const failure: Trial = async (world, { chance, cluster, kubelets, replicas }) => {
-  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
-  const active = cluster.list<Pod>(POD).find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  const active = activeIn(cluster);
   if (active === undefined) return;
   const isHanging = chance.happens(0.5);
   world.trace.note('trial', `${active.metadata.name} ${isHanging ? 'hangs' : 'crashes'} for good`);
@@ -86,8 +86,8 @@ const nodeLoss: Trial = async (world, { chance, cluster, kubelets }) => {
   const elsewhere = pods().filter(
     ({ spec, metadata }) => spec?.nodeName !== node && metadata.deletionTimestamp === undefined,
   );
-  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
-  const isMoved = elsewhere.some(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  const holder = holderIn(cluster);
+  const isMoved = elsewhere.some((pod) => identityOf(pod) === holder);
   if (!isMoved) world.violated({ checker: 'node loss', message: `${node} is lost, and the active is still on it` });
   if (elsewhere.length !== wanted)
     world.violated({ checker: 'node loss', message: `${elsewhere.length} of ${wanted} members are not on ${node}` });
@@ -101,11 +101,9 @@ const nodeLoss: Trial = async (world, { chance, cluster, kubelets }) => {
  * uncordoned. One member alone has nobody to hand over to: its drain waits.
  */
 const drain: Trial = async (world, { cluster, chance }) => {
-  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
-  const pods = cluster.list<Pod>(POD);
-  const active = pods.find(({ metadata }) => holderIdentity(metadata.name, metadata.uid) === holder);
+  const active = activeIn(cluster);
   const node = active?.spec?.nodeName;
-  if (node === undefined || pods.length < 2) return;
+  if (node === undefined || cluster.list(POD).length < 2) return;
   world.trace.note('trial', `${node} is drained, with the active ${active?.metadata.name} on it`);
   cordon(cluster, node, true);
   await world.run(chance.logBetween(1, 1_000));
@@ -122,7 +120,7 @@ const drain: Trial = async (world, { cluster, chance }) => {
 
 /** Somebody asks for a member that is Ready, and gets it. */
 const request: Trial = async (world, { chance, cluster }) => {
-  const holder = cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE)?.spec?.holderIdentity;
+  const holder = holderIn(cluster);
   const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
   const members = cluster
     .list<Pod>(POD)
@@ -148,8 +146,6 @@ const request: Trial = async (world, { chance, cluster }) => {
 /** Its switchovers may be rolled back by nobody's fault: EndpointSlices are written up to a second late. */
 const isHurried = ({ spec }: SingletonService): boolean =>
   ((spec as { switchover?: { deadlineSeconds?: number } } | undefined)?.switchover?.deadlineSeconds ?? 30) < 3;
-
-const identityOf = ({ metadata }: Pick<Pod, 'metadata'>): string => holderIdentity(metadata.name, metadata.uid);
 
 const TRIALS: readonly Trial[] = [
   harmless,
