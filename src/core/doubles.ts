@@ -104,7 +104,8 @@ export interface DrainSurge {
 export function drainSurge(snapshot: Snapshot, spec: Spec, now: Instant): DrainSurge | undefined {
   const { lease, memory, singleton } = snapshot;
   const filling = fillingMembers(snapshot, spec, now);
-  if (lease?.ours !== true || filling.length !== spec.replicas) return undefined;
+  const filled = new Set(filling.map((member) => slotOf(member, singleton)));
+  if (lease?.ours !== true || filling.length !== spec.replicas || filled.size !== spec.replicas) return undefined;
   // Another one of a version that failed would not be willing either.
   if (failedRevision(snapshot, spec, now) !== undefined) return undefined;
   const others = candidates(snapshot, spec, now);

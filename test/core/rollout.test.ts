@@ -450,6 +450,15 @@ describe('a drain that nobody could take over for', () => {
     expect(planOf(single().with(second(0)))).toEqual([]);
   });
 
+  it('gets no third one, when another slot is empty for a while: it would go again at once', () => {
+    const twoOfOne = aSteadyState({ members: 2 })
+      .node('node-0', { draining: 'cordoned' })
+      .withoutMember(1)
+      .with(second(0).notReady())
+      .remembering({ failures: { 1: { count: 6, lastAtMs: NOW.monotonicMs, uids: [] } } });
+    expect(planOf(seenFor(10_000, twoOfOne))).toEqual([]);
+  });
+
   it('waits a while for a standby that is just starting elsewhere', () => {
     const starting = aSteadyState({ members: 2 })
       .node('node-0', { draining: 'cordoned' })
