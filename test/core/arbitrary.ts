@@ -10,6 +10,7 @@ import type {
   Memory,
   MoveRecord,
   NodeLossView,
+  NodeTrouble,
   Owned,
   ServiceView,
   Sight,
@@ -216,18 +217,20 @@ const nodes = fc.dictionary(
 );
 
 /** Mostly nothing is wrong. Silent since just before it counts as lost, or just after. */
+/** In one way or another. */
+const nodeTrouble: fc.Arbitrary<NodeTrouble> = fc
+  .record({
+    silentSinceMs: maybe(fc.constantFrom(20_000, 29_999, 30_000, 600_000).map((ms) => NOW.monotonicMs - ms)),
+    outOfService: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+    gone: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
+  })
+  .filter(({ silentSinceMs, outOfService, gone }) => silentSinceMs !== undefined || outOfService || gone);
+
 const nodeLoss: fc.Arbitrary<NodeLossView> = fc.oneof(
   { weight: 2, arbitrary: fc.constant(noNodeLoss) },
   fc.record({
     isBraked: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
-    nodes: fc.dictionary(
-      fc.constantFrom('node-a', 'node-b'),
-      fc.record({
-        silentSinceMs: maybe(fc.constantFrom(20_000, 29_999, 30_000, 600_000).map((ms) => NOW.monotonicMs - ms)),
-        outOfService: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
-        gone: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
-      }),
-    ),
+    nodes: fc.dictionary(fc.constantFrom('node-a', 'node-b'), nodeTrouble),
   }),
 );
 
