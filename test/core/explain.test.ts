@@ -104,6 +104,18 @@ describe('what comes next', () => {
     expect(unknown.join()).not.toContain('since when');
   });
 
+  it('is told in whole milliseconds, where the sum of a clock with fractions and a grace is no exact one', () => {
+    const graced = steady.spec({ failover: { unreadyGraceSeconds: 3 } });
+    const monotonicMs = 6_543.21;
+    expect(monotonicMs + 3_000 - monotonicMs).not.toBe(3_000);
+    const { ifActiveFailed } = explained(graced, { ...NOW, monotonicMs });
+    expect(grants(ifActiveFailed)).toEqual([
+      [0, 'UnreadyGrace'],
+      [3_000, 'db-1-a'],
+    ]);
+    expect(ifActiveFailed?.[0]?.recheckAfterMs).toBe(3_000);
+  });
+
   it.each<[string, SnapshotBuilder, string]>([
     ['while it is paused', steady.spec({ paused: true }), 'Paused'],
     ['without a candidate', steady.where(1, (pod) => pod.notReady()).where(2, (pod) => pod.notReady()), 'NoCandidate'],
