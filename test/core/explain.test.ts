@@ -220,7 +220,13 @@ describe('of any snapshot', () => {
     );
   });
 
-  it('whoever is granted in a failover is the first in place; a planned move has a target of its own', () => {
+  const unasked = ({ singleton, lease, ...rest }: Snapshot): Snapshot => ({
+    ...rest,
+    singleton: { ...singleton, request: undefined },
+    lease: lease && { ...lease, switchover: undefined },
+  });
+
+  it('whoever is granted in a failover is the first in place; a planned move, and a request, have a target of their own', () => {
     let count = 0;
     const check = (snapshot: Snapshot): void => {
       const grant = decide(snapshot, NOW).actions.find(isGrant);
@@ -230,7 +236,7 @@ describe('of any snapshot', () => {
       const { next, members } = explain(snapshot, NOW);
       expect([next[0]?.grant?.pod, members.find(({ place }) => place === 1)?.pod]).toEqual([granted, granted]);
     };
-    assert(property(anySnapshot, check), { numRuns: 1_000 });
+    assert(property(anySnapshot.map(unasked), check), { numRuns: 1_000 });
     expect(count).toBeGreaterThan(0);
   });
 });
