@@ -1,8 +1,10 @@
-/** All levels one after another, each to its end, and one closing line that adds them up. */
+/** All levels one after another, each to its end; then what failed, a line each, and one closing line that adds them up. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { failureLines, failuresIn } from './failures.ts';
+import type { Report } from './failures.ts';
 
 interface Counts {
   readonly passed: number;
@@ -10,6 +12,8 @@ interface Counts {
   readonly skipped: number;
   /** Why the whole level was. */
   readonly skippedBecause?: string | undefined;
+  /** As far as it tells, a line each. */
+  readonly failures?: readonly string[];
 }
 
 interface Level {
@@ -45,12 +49,12 @@ const suite = (project: string): Level =>
 
 function countsOf(file: string): Counts {
   try {
-    const report = JSON.parse(readFileSync(file, 'utf8')) as Partial<Record<string, number>> & {
-      skippedBecause?: string;
-    };
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Partial<Record<string, number>> &
+      Report & { skippedBecause?: string };
     const skipped = (report['numPendingTests'] ?? 0) + (report['numTodoTests'] ?? 0);
     const { skippedBecause } = report;
-    return { passed: report['numPassedTests'] ?? 0, failed: report['numFailedTests'] ?? 0, skipped, skippedBecause };
+    const counts = { passed: report['numPassedTests'] ?? 0, failed: report['numFailedTests'] ?? 0, skipped };
+    return { ...counts, skippedBecause, failures: failuresIn(report, process.cwd()) };
   } catch {
     return { passed: 0, failed: 1, skipped: 0 };
   }
@@ -67,17 +71,20 @@ const LEVELS: readonly Level[] = [
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
+const failedLines: string[] = [];
 for (const level of LEVELS) {
   console.log(`\n=== ${level.name}`);
   const startedMs = performance.now();
-  const { passed, failed, skipped, skippedBecause } = level.run();
+  const { passed, failed, skipped, skippedBecause, failures = [] } = level.run();
   total.passed += passed;
   total.failed += failed;
   total.skipped += skipped;
+  failedLines.push(...failureLines(level.name, failed, failures));
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
   const why = skippedBecause === undefined ? '' : `: ${skippedBecause}`;
   lines.push(`  ${level.name.padEnd(20)} passed ${passed}, failed ${failed}, skipped ${skipped} (${seconds} s)${why}`);
 }
 rmSync(reports, { recursive: true, force: true });
-console.log(`\n${lines.join('\n')}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+const closing = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`;
+console.log(['', ...failedLines, '', ...lines, '', closing].join('\n'));
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

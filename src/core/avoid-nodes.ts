@@ -1,4 +1,4 @@
-/** Keeps the replacement of a member off the node that its predecessor was lost with. */
+/** Keeps a new member off nodes that are lost, or that pods shall leave. */
 
 interface PodBody {
   readonly spec?: { readonly affinity?: Affinity };
@@ -12,8 +12,9 @@ interface Affinity {
 const WEIGHT = 100;
 
 /**
- * Until its own grace period ends, Kubernetes takes a silent node for a healthy one, and would put the new pod there. A
- * wish and no condition: when there is no other node, the pod shall be there when that one is back.
+ * Until its own grace period ends, Kubernetes takes a silent node for a healthy one, and would put the new pod there, as it
+ * does with one that shuts down, until that has its taint. A wish and no condition: when there is no other node, the pod
+ * shall be there when that one is back.
  */
 export function avoidingNodes<B extends object>(body: B, nodes: readonly string[]): B {
   if (nodes.length === 0) return body;

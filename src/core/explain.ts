@@ -57,7 +57,7 @@ export interface Standing {
 
 /** What one look would decide, were nothing to change until then. */
 export interface Outlook {
-  /** From now. */
+  /** From now, in whole milliseconds. */
   readonly afterMs: number;
   readonly need: Omit<Need, 'since'> | undefined;
   readonly holds: readonly Hold[];
@@ -66,7 +66,7 @@ export interface Outlook {
   readonly steps: readonly string[];
   /** The active-to-be. */
   readonly grant: { readonly pod: string; readonly term: number } | undefined;
-  /** When it is worth looking again though nothing happens; from now. */
+  /** When it is worth looking again though nothing happens; from now, likewise. */
   readonly recheckAfterMs: number | undefined;
 }
 
@@ -124,13 +124,13 @@ const firstDifference = (a: Rank, b: Rank): string | undefined =>
 function outlook(seen: Snapshot, now: Instant): Outlook[] {
   const snapshot = withTroubleSeen(seen, now);
   const looks: Outlook[] = [];
-  let afterMs = 0;
+  let atMs = now.monotonicMs;
   while (looks.length < MAX_LOOKS) {
-    const look = lookAfter(snapshot, now, afterMs);
+    const { recheckAtMs, ...look } = lookAt(snapshot, now, atMs);
     looks.push(look);
-    const { need, grant, recheckAfterMs } = look;
-    if (need === undefined || grant !== undefined || recheckAfterMs === undefined || recheckAfterMs <= afterMs) break;
-    afterMs = recheckAfterMs;
+    const { need, grant } = look;
+    if (need === undefined || grant !== undefined || recheckAtMs === undefined || recheckAtMs <= atMs) break;
+    atMs = recheckAtMs;
   }
   return looks;
 }
@@ -144,8 +144,16 @@ function withTroubleSeen(snapshot: Snapshot, now: Instant): Snapshot {
   return { ...snapshot, memory: { ...snapshot.memory, trouble } };
 }
 
-function lookAfter(snapshot: Snapshot, now: Instant, afterMs: number): Outlook {
-  const at = { monotonicMs: now.monotonicMs + afterMs, wallMs: now.wallMs + afterMs };
+/** @param atMs by the monotonic clock, as the decision before it named it: exactly then is its hold over */
+function lookAt(
+  snapshot: Snapshot,
+  now: Instant,
+  atMs: number,
+): Outlook & { readonly recheckAtMs: number | undefined } {
+  // Differences of a clock with fractions are not exact, and no reader wants 3000.000000000002 ms.
+  const fromNow = (thenMs: number): number => Math.round(thenMs - now.monotonicMs);
+  const afterMs = fromNow(atMs);
+  const at = { monotonicMs: atMs, wallMs: now.wallMs + afterMs };
   const { actions, holds, reason, recheckAtMs } = decide(snapshot, at);
   const grant = actions.find(isGrant);
   const need = needOf(snapshot, at);
@@ -156,7 +164,8 @@ function lookAfter(snapshot: Snapshot, now: Instant, afterMs: number): Outlook {
     reason,
     steps: actions.map(describeAction),
     grant: grant && { pod: grant.to.pod, term: grant.term },
-    recheckAfterMs: recheckAtMs === undefined ? undefined : recheckAtMs - now.monotonicMs,
+    recheckAfterMs: recheckAtMs === undefined ? undefined : fromNow(recheckAtMs),
+    recheckAtMs,
   };
 }
 

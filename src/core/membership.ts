@@ -1,6 +1,7 @@
 /** Which pods to create, delete or mend, so that every slot has one living member. */
 import { EVENT, LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
+import { isOnDrainingNode } from './avoidance.ts';
 import { doubles, doublesRecheckAtMs, drainSurge } from './doubles.ts';
 import { shortHash } from './hash.ts';
 import { podOf } from './lease.ts';
@@ -156,7 +157,7 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
       continue;
     }
     const pod = memberName(snapshot, slot);
-    const body = avoidingNodes(memberPod(snapshot.singleton, spec, slot, pod), nodesOf(lost));
+    const body = avoidingNodes(memberPod(snapshot.singleton, spec, slot, pod), nodesInTrouble(snapshot, lost));
     creations.push({ kind: 'createPod', pod, slot, body, ...(isFilled && second && { surge: second.surge }) });
   }
   // A quota is asked after the server has looked at the pod itself.
@@ -170,9 +171,11 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
   return { creations, recheckAtMs };
 }
 
-const nodesOf = (members: ReadonlySet<Member>): string[] => [
-  ...new Set([...members].map(({ node }) => node).filter((node) => node !== undefined)),
-];
+/** Where a new member had better not be, though Kubernetes may not know it yet: of a machine that shuts down it hears late, too. */
+function nodesInTrouble(snapshot: Snapshot, lost: ReadonlySet<Member>): string[] {
+  const there = snapshot.members.filter((member) => lost.has(member) || isOnDrainingNode(member, snapshot));
+  return [...new Set(there.map(({ node }) => node).filter((node) => node !== undefined))];
+}
 
 function replacementDueAtMs(snapshot: Snapshot, slot: number): number {
   const failures = snapshot.memory.failures[slot];

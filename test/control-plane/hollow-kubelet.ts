@@ -4,9 +4,9 @@
  * that come and go, and says again what somebody else has overwritten.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beginPod, isOutdated, statusPatch } from './hollow-pod.ts';
+import { beginPod, endPod, isOutdated, statusPatch } from './hollow-pod.ts';
 import type { HollowPodObject, PodState } from './hollow-pod.ts';
-import { isNodeReady, leaseRenewal, nodeLease, nodeObject, readyStatus } from './hollow-node.ts';
+import { isNodeReady, leaseRenewal, nodeLease, nodeObject, nodeStatus } from './hollow-node.ts';
 import type { HollowNode, NodeObject } from './hollow-node.ts';
 import { MAX_CONNECTIONS, RestError, hasStatus } from './rest-client.ts';
 import type { ApiObject, RestClient } from './rest-client.ts';
@@ -48,6 +48,14 @@ export interface KubeletOptions {
   readonly leaseRenewMs: number;
   readonly nextPodIP: () => string;
 }
+
+/** What becomes of a pod that comes to a node which shuts down. */
+const REFUSED = {
+  phase: 'Failed',
+  exitCode: 137,
+  reason: 'NodeShutdown',
+  message: 'Pod was rejected as the node is shutting down.',
+} as const;
 
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 2_000;
@@ -126,8 +134,14 @@ export class HollowKubelet {
     node.lost = true;
   }
 
+  shutDown(node: HollowNode): Promise<Timing> {
+    node.shuttingDown = true;
+    return this.#reportNode(node);
+  }
+
   async recover(node: HollowNode): Promise<Timing> {
     node.lost = false;
+    node.shuttingDown = false;
     await this.#attempt(node, () => this.#api.patch(`${LEASES}/${node.name}`, leaseRenewal(Date.now())));
     const timing = await this.#reportNode(node);
     for (const entry of this.pods.values()) if (entry.node === node) this.#sync(entry);
@@ -186,12 +200,15 @@ export class HollowKubelet {
 
   #seeNode(object: NodeObject): void {
     const node = this.nodes.get(object.metadata.name);
-    if (node !== undefined && !node.lost && !isNodeReady(object)) this.#inBackground(this.#reportNode(node));
+    if (node === undefined || node.lost || isNodeReady(object) === !node.shuttingDown) return;
+    this.#inBackground(this.#reportNode(node));
   }
 
   async #reportNode(node: HollowNode): Promise<Timing> {
     const path = `${nodePath(node.name)}/status`;
-    const [timing] = await this.#attempt(node, () => this.#api.patch(path, readyStatus(Date.now()), 'strategic-merge'));
+    const [timing] = await this.#attempt(node, () =>
+      this.#api.patch(path, nodeStatus(node, Date.now()), 'strategic-merge'),
+    );
     return timing;
   }
 
@@ -248,6 +265,7 @@ export class HollowKubelet {
     const delayMs = entry.pod.status?.phase === 'Running' ? 0 : this.#options.startDelayMs;
     this.later(delayMs, () => {
       entry.state = beginPod(entry.pod, this.#options.nextPodIP(), Date.now());
+      if (entry.node.shuttingDown) endPod(entry.state, REFUSED, Date.now());
       this.#consultGate(entry, entry.state);
       this.#sync(entry);
     });

@@ -10,6 +10,8 @@ export interface HollowNode {
   readonly maxPods: number;
   /** Cut off: its kubelet tells the API server nothing and hears nothing. */
   lost: boolean;
+  /** Its machine goes down in good order: it says so with each report, ends what it is asked to, and takes no new pods. */
+  shuttingDown: boolean;
 }
 
 export interface NodeObject extends ApiObject {
@@ -23,18 +25,24 @@ const RENEWALS_IN_A_LEASE = 4;
 export const isNodeReady = (node: NodeObject): boolean =>
   node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
 
-function conditions(nowMs: number): object[] {
+/** In the words by which a kubelet's shutdown is known: it has no field or reason of its own. */
+const SHUTTING_DOWN = { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: 'node is shutting down' };
+const READY = { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'hollow' };
+
+function conditions({ shuttingDown }: HollowNode, nowMs: number): object[] {
   const now = seconds(nowMs);
   const times = { lastHeartbeatTime: now, lastTransitionTime: now };
   const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure'];
   return [
     ...pressures.map((type) => ({ type, status: 'False', reason: 'KubeletHasNoPressure', ...times })),
-    { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'hollow', ...times },
+    { ...(shuttingDown ? SHUTTING_DOWN : READY), ...times },
   ];
 }
 
 /** The body of a strategic merge patch of a node's status, and part of what it is created with. */
-export const readyStatus = (nowMs: number): object => ({ status: { conditions: conditions(nowMs) } });
+export const nodeStatus = (node: HollowNode, nowMs: number): object => ({
+  status: { conditions: conditions(node, nowMs) },
+});
 
 export function nodeObject(node: HollowNode, nowMs: number): object {
   const resources = { cpu: '1000', memory: '4Ti', pods: String(node.maxPods), 'ephemeral-storage': '4Ti' };
@@ -55,7 +63,7 @@ export function nodeObject(node: HollowNode, nowMs: number): object {
     status: {
       capacity: resources,
       allocatable: resources,
-      conditions: conditions(nowMs),
+      conditions: conditions(node, nowMs),
       addresses: [
         { type: 'InternalIP', address: node.ip },
         { type: 'Hostname', address: node.name },

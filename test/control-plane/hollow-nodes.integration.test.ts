@@ -146,18 +146,11 @@ describe('hollow nodes', () => {
   });
 
   test('remove a deleted pod, and at once one that vanishes', async () => {
-    const isGone = (name: string) =>
-      until(`${name} to be gone`, () =>
-        get(name).then(
-          () => false,
-          (error: unknown) => error instanceof RestError && error.status === 404,
-        ),
-      );
     await startPod('deleted');
     await suite().api.delete(`${podsPath()}/deleted`);
-    await isGone('deleted');
+    await until('deleted to be gone', () => isGone('deleted'));
     await suite().nodes.vanish((await startPod('vanishing')).metadata);
-    await isGone('vanishing');
+    await until('vanishing to be gone', () => isGone('vanishing'));
   });
 
   test('hold back the Ready of pods until the gate opens', async () => {
@@ -201,6 +194,43 @@ describe('hollow nodes', () => {
       ),
     );
   });
+
+  test('say that they shut down, refuse pods that come then, and end those that are deleted, until they are back', async () => {
+    const { nodes, api } = suite();
+    const { spec } = await startPod('stays');
+    const node = spec.nodeName ?? '';
+    const ready = async () => {
+      const { status } = await api.get<NodeObject>(`/api/v1/nodes/${node}`);
+      return status.conditions.find(({ type }) => type === 'Ready');
+    };
+    const comes = (name: string) =>
+      api.create(podsPath(), { metadata: { name }, spec: { ...template(name).spec, nodeName: node } });
+    await nodes.shutDownNode(node);
+    expect(await ready()).toMatchObject({ status: 'False', message: 'node is shutting down' });
+    const conditions = [{ type: 'Ready', status: 'True' }];
+    await api.patch(`/api/v1/nodes/${node}/status`, { status: { conditions } }, 'strategic-merge');
+    await until('it to say so again', async () => (await ready())?.status === 'False');
+
+    await comes('late');
+    const late = await until('late to be refused', async () => {
+      const pod = await get('late');
+      return pod.status?.phase === 'Failed' && pod;
+    });
+    expect(late.status?.reason).toBe('NodeShutdown');
+    await api.delete(`${podsPath()}/stays`);
+    await until('the deleted pod to be gone', () => isGone('stays'));
+
+    await nodes.recoverNode(node);
+    expect(await ready()).toMatchObject({ status: 'True' });
+    await comes('later');
+    await until('later to run', async () => isReady(await get('later')));
+  });
+
+  const isGone = (name: string): Promise<boolean> =>
+    get(name).then(
+      () => false,
+      (error: unknown) => error instanceof RestError && error.status === 404,
+    );
 
   async function startPodElsewhereAndDelete(nodes: HollowNodes, lost: string): Promise<void> {
     const nodeName = nodes.names.find((name) => name !== lost);

@@ -4,8 +4,8 @@
  */
 import { HollowKubelet } from './hollow-kubelet.ts';
 import type { PodEntry, ReadyGate, Timing } from './hollow-kubelet.ts';
-import { endContainers, restartContainers } from './hollow-pod.ts';
-import type { PodState } from './hollow-pod.ts';
+import { endContainers, endPod, restartContainers } from './hollow-pod.ts';
+import type { PodEnd, PodState } from './hollow-pod.ts';
 import type { HollowNode } from './hollow-node.ts';
 import { restClient, restClientFromKubeconfig } from './rest-client.ts';
 import type { ApiObject, RestClient } from './rest-client.ts';
@@ -63,6 +63,11 @@ export interface HollowNodes {
   vanish(pod: PodName): Promise<Timing>;
   /** The kubelet and its lease fall silent. Pods on it go on as they are, and nobody says so. Nothing is written. */
   loseNode(name: string): void;
+  /**
+   * The node's machine shuts down: its kubelet says so with each of its reports, and refuses new pods. It ends those that
+   * are deleted; to the others it gives more time than any test takes. `recoverNode` takes it back.
+   */
+  shutDownNode(name: string): Promise<Timing>;
   /** The kubelet is back, says so, and says again what its pods are. Resolves when the node is Ready. */
   recoverNode(name: string): Promise<Timing>;
   /** For pods that start from now on, and those that the last gate held back. Undefined: all become Ready. */
@@ -93,7 +98,7 @@ function describeNodes(options: HollowNodesOptions, nextIP: () => string): Hollo
   const names = options.names ?? Array.from({ length: count }, (_, index) => `node-${index + 1}`);
   return names.map((name, index) => {
     const zone = zones[index % zones.length] ?? 'zone-1';
-    return { name, zone, ip: nextIP(), labels, maxPods, lost: false };
+    return { name, zone, ip: nextIP(), labels, maxPods, lost: false, shuttingDown: false };
   });
 }
 
@@ -117,6 +122,7 @@ export async function startHollowNodes(
     names: nodes.map(({ name }) => name),
     ...podCommands(kubelet),
     loseNode: (name) => kubelet.lose(nodeNamed(kubelet, name)),
+    shutDownNode: async (name) => kubelet.shutDown(nodeNamed(kubelet, name)),
     recoverNode: async (name) => kubelet.recover(nodeNamed(kubelet, name)),
     setReadyGate: (gate) => kubelet.setGate(gate),
     stop() {
@@ -168,11 +174,7 @@ function podCommands(kubelet: HollowKubelet): PodCommands {
     restartContainers(entry.state, Date.now());
     return kubelet.report(entry);
   };
-  const end = (pod: PodName, phase: 'Succeeded' | 'Failed', exitCode: number, reason?: string, message?: string) =>
-    change(pod, (state) => {
-      endContainers(state, undefined, exitCode, Date.now());
-      Object.assign(state, { phase, reason, message });
-    });
+  const end = (pod: PodName, how: PodEnd) => change(pod, (state) => endPod(state, how, Date.now()));
   return {
     async crash(pod, { restartAfterMs, containers, exitCode = 137 } = {}) {
       const entry = await findHeard(pod);
@@ -185,8 +187,8 @@ function podCommands(kubelet: HollowKubelet): PodCommands {
     hang: (pod) => change(pod, (state) => void (state.hung = true)),
     unhang: (pod) => change(pod, (state) => void (state.hung = false)),
     fail: (pod, reason = 'Evicted', message = 'The node was low on resource: hollow.') =>
-      end(pod, 'Failed', 137, reason, message),
-    exit: (pod, exitCode = 0) => end(pod, exitCode === 0 ? 'Succeeded' : 'Failed', exitCode),
+      end(pod, { phase: 'Failed', exitCode: 137, reason, message }),
+    exit: (pod, exitCode = 0) => end(pod, { phase: exitCode === 0 ? 'Succeeded' : 'Failed', exitCode }),
     vanish: async (pod) => kubelet.remove((await findPod(kubelet, pod)).pod),
     admit: (pod) => change(pod, (state) => void (state.admitted = true)),
   };

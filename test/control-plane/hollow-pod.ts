@@ -120,6 +120,19 @@ export function endContainers(
   }
 }
 
+export interface PodEnd {
+  readonly phase: 'Succeeded' | 'Failed';
+  readonly exitCode: number;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** The pod is over: none of its containers starts again. */
+export function endPod(state: PodState, { phase, exitCode, reason, message }: PodEnd, nowMs: number): void {
+  endContainers(state, undefined, exitCode, nowMs);
+  Object.assign(state, { phase, reason, message });
+}
+
 /** What has ended starts again. */
 export function restartContainers(state: PodState, nowMs: number): void {
   for (const run of state.containers) {

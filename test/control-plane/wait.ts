@@ -29,5 +29,7 @@ export async function until<T>(
     }
     await sleep(intervalMs);
   } while (performance.now() < deadline);
-  throw new Error(`waited ${timeoutMs} ms for ${what}`, failure === undefined ? undefined : { cause: failure });
+  // In the message, too: reports and summaries show no more of an error than its first line.
+  const why = failure instanceof Error ? `: ${failure.message.split('\n', 1)[0]}` : '';
+  throw new Error(`waited ${timeoutMs} ms for ${what}${why}`, failure === undefined ? undefined : { cause: failure });
 }

@@ -38,6 +38,15 @@ const everyOneOld = (state: SnapshotBuilder, slots: readonly number[]): Snapshot
 /** Three members of an older template, slot 0 the active. */
 const outdated = (): SnapshotBuilder => everyOneOld(aSteadyState(), [0, 1, 2]);
 
+/** What a pod wishes for that had better not be on these nodes. */
+const offNodes = (...values: string[]) => ({
+  nodeAffinity: {
+    preferredDuringSchedulingIgnoredDuringExecution: [
+      { preference: { matchExpressions: [{ operator: 'NotIn', values }] } },
+    ],
+  },
+});
+
 const second = (slot: number): PodBuilder => aPod().named(`db-${slot}-b`).slot(slot);
 
 const stepOf = (builder: SnapshotBuilder, now = NOW) => {
@@ -444,6 +453,12 @@ describe('a drain that nobody could take over for', () => {
     expect(planOf(single())).toEqual([expect.stringMatching(/^createPod db-0-/)]);
     expect(planOf(single().with(second(0).unscheduled()))).toEqual([]);
     expect(planOf(single().with(second(0).onNode('node-9')))).toContain('grantLease term 2 to db-0-b');
+  });
+
+  it('the second member keeps off that node, which the scheduler may not be told of for a while when its machine shuts down', () => {
+    const snapshot = single().node('node-0', { draining: 'shutting down' }).build();
+    const [creation] = decide(snapshot, NOW).actions.filter((action) => action.kind === 'createPod');
+    expect(creation?.body).toMatchObject({ spec: { affinity: offNodes('node-0') } });
   });
 
   it('one that came to be on the same node is not replaced again and again', () => {

@@ -1,11 +1,11 @@
 /** A node is drained with kubectl, by the real eviction API: the active is moved first, and the drain does not wait for long. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { GUARDED, LABEL, ROLE } from '../../src/api/names.ts';
-import type { Node, Pod, PodDisruptionBudget } from '../../src/api/objects.ts';
+import type { Pod, PodDisruptionBudget } from '../../src/api/objects.ts';
 import { until } from '../control-plane/wait.ts';
 import { brokenInvariants, flipsToNobody, startRecorder, statesWithoutService } from './recorder.ts';
 import type { Recorder } from './recorder.ts';
-import { aSpec, conditionOf, isReady, nameOf, roleOf, useWorld } from './world.ts';
+import { aSpec, apart, conditionOf, isReady, nameOf, roleOf, useWorld } from './world.ts';
 import type { Settled } from './world.ts';
 
 // Members take a while to start and to stop, as real ones do.
@@ -39,7 +39,7 @@ afterEach(async () => {
 
 describe('kubectl drain of the node of the active', () => {
   test('takes no longer than a few seconds, for each node in turn, and the Service has somebody all the time', async () => {
-    await world().create('db');
+    await world().create('db', apart('db'));
     await healed('db');
     const tookMs: number[] = [];
     for (let round = 0; round < 6; round++) {
@@ -169,12 +169,8 @@ describe('kubectl drain of the node of the active', () => {
 
   test('is foreseen when the node says that it shuts down', async () => {
     const before = await healed('db');
-    const message = 'node is shutting down';
-    const conditions = [{ type: 'Ready', status: 'False', reason: 'KubeletNotReady', message }];
     const node = nodeOf(before.active);
-    // A kubelet that is shutting down says so with each of its reports; this one would deny it.
-    world().suite.nodes.loseNode(node);
-    await world().api.patch<Node>(`${nodePath(node)}/status`, { status: { conditions } }, 'strategic-merge');
+    await world().suite.nodes.shutDownNode(node);
     const after = await world().settled('db', ({ term }) => expect(term).toBe(before.term + 1));
     expect(after.status.lastMove).toMatchObject({
       kind: 'Switchover',

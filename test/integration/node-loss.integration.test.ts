@@ -5,7 +5,7 @@ import type { Pod } from '../../src/api/objects.ts';
 import { until } from '../control-plane/wait.ts';
 import { startOperator } from './operator.ts';
 import type { TestOperator } from './operator.ts';
-import { World, aSpec, conditionOf, isReady, nameOf, roleOf, showLog, slotOf, useWorld } from './world.ts';
+import { World, aSpec, apart, conditionOf, isReady, nameOf, roleOf, showLog, slotOf, useWorld } from './world.ts';
 import type { Settled, State } from './world.ts';
 
 const BEAT_MS = 1_000;
@@ -14,27 +14,8 @@ const AFTER_MS = 4_000;
 const SLACK_MS = 6_000;
 const world = useWorld({ leaseRenewMs: BEAT_MS });
 
-const spec = (policy: 'Wait' | 'PromoteAfter'): object =>
+const spec = (policy: 'Wait' | 'PromoteAfter') =>
   aSpec({ failover: { nodeLoss: { policy, afterSeconds: AFTER_MS / 1_000 } } });
-
-/** One member a node, so that the loss of a node is the loss of one. */
-const apart = (name: string, base: object): object => {
-  const { template } = base as { template: { spec: object } };
-  const labelSelector = { matchLabels: { spread: name } };
-  const constraint = {
-    maxSkew: 1,
-    topologyKey: 'kubernetes.io/hostname',
-    whenUnsatisfiable: 'ScheduleAnyway',
-    labelSelector,
-  };
-  return {
-    ...base,
-    template: {
-      metadata: { labels: { spread: name } },
-      spec: { ...template.spec, topologySpreadConstraints: [constraint] },
-    },
-  };
-};
 
 const nodeOf = (pod: Pod): string => pod.spec?.nodeName ?? '';
 const isGoing = ({ metadata }: Pod): boolean => metadata.deletionTimestamp !== undefined;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ANNOTATION } from '../../src/api/names.ts';
 import type { SwitchoverStatus } from '../../src/api/types.ts';
-import { aSpec, isReady, nameOf, slotOf, useWorld } from './world.ts';
+import { aSpec, apart, isReady, nameOf, slotOf, useWorld } from './world.ts';
 import type { Settled } from './world.ts';
 
 const world = useWorld();
@@ -91,7 +91,7 @@ test('preemption hands over to the node that a label makes the preferred one, th
   const matchExpressions = [{ key: 'disk', operator: 'In', values: ['fast'] }];
   const preferences = [{ weight: 1, preference: { matchExpressions } }];
   const election = { preferences, preemption: 'AfterStable', stableSeconds: 1 };
-  await world().create('db-preempted', aSpec({ election }));
+  await world().create('db-preempted', apart('db-preempted', aSpec({ election })));
   const { pods, active, term } = await healed('db-preempted');
   const other = pods.find((pod) => pod.spec?.nodeName !== active.spec?.nodeName);
   if (other === undefined) throw new Error('all members are on one node');

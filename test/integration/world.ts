@@ -240,6 +240,25 @@ export const aSpec = (fields: object = {}): { replicas: number; template: object
   ...fields,
 });
 
+/**
+ * Members keep to nodes of their own as long as there are enough: left to itself, the scheduler at times puts all of them
+ * on one, when it hears of the pods before it hears of their Service.
+ */
+export function apart(name: string, base: { template: object } = aSpec()): object {
+  const { spec } = base.template as { spec: object };
+  const labels = { spread: name };
+  const constraint = {
+    maxSkew: 1,
+    topologyKey: 'kubernetes.io/hostname',
+    whenUnsatisfiable: 'ScheduleAnyway',
+    labelSelector: { matchLabels: labels },
+  };
+  return {
+    ...base,
+    template: { metadata: { labels }, spec: { ...spec, topologySpreadConstraints: [constraint] } },
+  };
+}
+
 /** For actives that are made to fail far more often than a service would: each failover is made at once, by whoever is next. */
 export const FAILS_OFTEN = { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } };
 
