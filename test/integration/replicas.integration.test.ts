@@ -9,6 +9,8 @@ import { until } from '../control-plane/wait.ts';
 import { installCrd } from './crd.ts';
 import { bundleOperator } from './operator-process.ts';
 import type { OperatorBundle } from './operator-process.ts';
+import { startRecorder } from './recorder.ts';
+import type { Recorder } from './recorder.ts';
 import { aSpec, isReady, nameOf, World } from './world.ts';
 
 const LEASE_MS = 3_000;
@@ -25,6 +27,7 @@ let world: World;
 let processes: Processes;
 let bundle: OperatorBundle;
 let replicas: Replica[];
+let recorder: Recorder;
 
 async function startReplica(name: string): Promise<Replica> {
   const [metrics, health] = await freePorts(2);
@@ -78,6 +81,7 @@ async function failsOver(): Promise<void> {
 beforeAll(async () => {
   await installCrd(suite().api);
   world = new World(suite());
+  recorder = await startRecorder(suite().api, suite().namespace);
   processes = await superviseProcesses();
   bundle = await bundleOperator();
   replicas = await Promise.all(['operator-a', 'operator-b'].map(startReplica));
@@ -87,6 +91,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await processes?.shutDown();
+  recorder?.stop();
   bundle?.remove();
   world?.close();
 });
@@ -116,10 +121,13 @@ describe('two operator replicas', () => {
       async () => (await Promise.all(replicas.map((replica) => replica.isLeading()))).length === 2,
     );
     const before = await leaderLease();
-    const renewedMs = Date.parse(before.spec?.renewTime ?? '');
     await leader.process.stop('SIGTERM');
-    const after = await heldByAnother(before);
-    expect(Date.parse(after.spec?.acquireTime ?? '') - renewedMs).toBeLessThan(LEASE_MS);
+    const { spec } = await heldByAnother(before);
+    const released = (await recorder.history())
+      .flatMap(({ kind, object }) => (kind === 'lease' && nameOf(object) === nameOf(before) ? [object] : []))
+      .findLast((lease) => lease.spec?.holderIdentity === '');
+    expect(released?.spec?.leaseTransitions).toBe(before.spec?.leaseTransitions);
+    expect(Date.parse(spec?.acquireTime ?? '') - Date.parse(released?.spec?.renewTime ?? '')).toBeLessThan(LEASE_MS);
     await failsOver();
     await leader.process.start();
   });
