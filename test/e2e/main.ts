@@ -99,6 +99,9 @@ function oneLine({ fresh, kept, share, wrong = [] }: Measurement, { bars }: Case
   ].join(', ');
 }
 
+const LEGEND = `(times in ms; "kept": connections that stay open; "operator": from when the API server knew to the flip of the Service;
+"routed": to the EndpointSlice, which a controller of Kubernetes writes after the flip)`;
+
 /** The steps as they were seen one after another, in ms since the active's status changed. */
 const inWords = ({ grantedMs, labelledMs, flippedMs, routedMs }: Share): string =>
   [grantedMs, labelledMs, flippedMs, routedMs].map((value) => value?.toFixed(0) ?? '?').join('→');
@@ -132,7 +135,7 @@ async function main(options: Options): Promise<boolean> {
     for (const aCase of options.cases.filter((one) => options.repeatOf(one) > 0))
       results.push(await runCase(cluster, aCase, options));
     const checks = [...results.flatMap(checksOf), ...(await overallChecks(cluster))];
-    console.log(`\n${table(results)}\n(times in ms; "kept": connections that stay open)\n\n${listed(checks)}\n`);
+    console.log(`\n${table(results)}\n${LEGEND}\n\n${listed(checks)}\n`);
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ results, checks }, null, 2));
     console.log(closing(checks));
     return checks.every(({ outcome }) => outcome !== 'failed');
