@@ -11,4 +11,4 @@ if ! kubectl api-versions | grep -qx policy/v1; then sed -i 's#^apiVersion: poli
 if kubectl -n singleton-system get deployment singleton-operator >/dev/null 2>&1; then restart=1; else restart=; fi
 kubectl apply -f "$file"
 [ -z "$restart" ] || kubectl -n singleton-system rollout restart deployment/singleton-operator
-kubectl -n singleton-system rollout status deployment/singleton-operator --timeout=120s
+kubectl -n singleton-system rollout status deployment/singleton-operator --timeout=300s

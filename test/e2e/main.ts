@@ -1,7 +1,8 @@
 /**
  * The end-to-end suite: faults in a real cluster, watched by clients in it.
  *
- *   node test/e2e/main.ts [--quick] [--only crash,delete] [--skip steady] [--repeat 10] [--steady-seconds 300] [--json FILE] [--keep]
+ *   node test/e2e/main.ts [--quick] [--only crash,delete] [--skip steady] [--repeat 10] [--steady-seconds 300] [--max-minutes 20]
+ *                         [--json FILE] [--keep]
  *
  * The cluster is the one that KUBECONFIG names; the operator runs there (`make deploy`). E2E_IMAGE is an image with Node
  * in it that the nodes have or can pull; the operator's own will do.
@@ -20,6 +21,8 @@ import type { Share } from './share.ts';
 interface Options extends CaseOptions {
   readonly cases: readonly Case[];
   readonly repeatOf: (aCase: Case) => number;
+  /** No case begins later; it counts as skipped. */
+  readonly maxMinutes: number;
   readonly json: string | undefined;
   readonly keep: boolean;
 }
@@ -36,6 +39,7 @@ function parseOptions(args: string[]): Options {
       repeat: { type: 'string' },
       quick: { type: 'boolean', default: false },
       'steady-seconds': { type: 'string' },
+      'max-minutes': { type: 'string' },
       json: { type: 'string' },
       keep: { type: 'boolean', default: false },
     },
@@ -53,6 +57,7 @@ function parseOptions(args: string[]): Options {
     ),
     repeatOf: ({ repeat, quick = 1 }) => Number(values.repeat ?? (values.quick ? quick : repeat)),
     steadySeconds: Number(values['steady-seconds'] ?? (values.quick ? QUICK_STEADY_SECONDS : STEADY_SECONDS)),
+    maxMinutes: Number(values['max-minutes'] ?? Infinity),
     json: values.json,
     keep: values.keep,
   };
@@ -60,7 +65,7 @@ function parseOptions(args: string[]): Options {
 
 async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise<CaseResult> {
   const times = options.repeatOf(aCase);
-  const skipped = times === 0 ? 'left out by --quick' : aCase.needsNodes && cluster.noNodeFaults;
+  const skipped = whySkipped(aCase, cluster, options);
   if (skipped) return { case: aCase, measurements: [], broken: [], skipped };
   const measurements: Measurement[] = [];
   const broken: string[] = [];
@@ -83,6 +88,11 @@ async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise
   return { case: aCase, measurements, broken, skipped: undefined };
 }
 
+function whySkipped({ needsNodes }: Case, { noNodeFaults }: Cluster, { maxMinutes }: Options): string | undefined {
+  if (elapsedMs() > maxMinutes * 60_000) return `not begun within ${maxMinutes} min`;
+  return needsNodes && noNodeFaults;
+}
+
 function oneLine({ fresh, kept, share, wrong = [] }: Measurement, { bars }: Case): string {
   const errors = Object.entries(fresh.errors).map(([error, count]) => `${count} ${error}`);
   return [
@@ -98,6 +108,9 @@ function oneLine({ fresh, kept, share, wrong = [] }: Measurement, { bars }: Case
     ...wrong.map((text) => `WRONG: ${text}`),
   ].join(', ');
 }
+
+const LEGEND = `(times in ms; "kept": connections that stay open; "operator": from when the API server knew to the flip of the Service;
+"routed": to the EndpointSlice, which a controller of Kubernetes writes after the flip)`;
 
 /** The steps as they were seen one after another, in ms since the active's status changed. */
 const inWords = ({ grantedMs, labelledMs, flippedMs, routedMs }: Share): string =>
@@ -118,7 +131,8 @@ async function overallChecks(cluster: Cluster): Promise<Check[]> {
 }
 
 const startedMs = performance.now();
-const say = (text: string): void => console.log(`[${((performance.now() - startedMs) / 1000).toFixed(0)} s] ${text}`);
+const elapsedMs = (): number => performance.now() - startedMs;
+const say = (text: string): void => console.log(`[${(elapsedMs() / 1000).toFixed(0)} s] ${text}`);
 
 async function main(options: Options): Promise<boolean> {
   const image = process.env['E2E_IMAGE'];
@@ -132,7 +146,7 @@ async function main(options: Options): Promise<boolean> {
     for (const aCase of options.cases.filter((one) => options.repeatOf(one) > 0))
       results.push(await runCase(cluster, aCase, options));
     const checks = [...results.flatMap(checksOf), ...(await overallChecks(cluster))];
-    console.log(`\n${table(results)}\n(times in ms; "kept": connections that stay open)\n\n${listed(checks)}\n`);
+    console.log(`\n${table(results)}\n${LEGEND}\n\n${listed(checks)}\n`);
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ results, checks }, null, 2));
     console.log(closing(checks));
     return checks.every(({ outcome }) => outcome !== 'failed');

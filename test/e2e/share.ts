@@ -1,7 +1,8 @@
 /**
- * The operator's share of a failover by the API server's own clock: from the kubelet's word that the active has fallen to
- * the EndpointSlice with another pod in it. A watch in the suite's process sees both late, and not equally late, when
- * there is no free core. Reads the audit log that scripts/kind/audit.sh turns on.
+ * What follows the kubelet's word that the active has fallen, by the API server's own clock: the operator's part of a
+ * failover, up to its flip of the Service, and what Kubernetes' own controller adds, up to the EndpointSlice with another
+ * pod in it. A watch in the suite's process sees them late, and not equally late, when there is no free core. Reads the
+ * audit log that scripts/kind/audit.sh turns on.
  */
 import { wallMs } from '../control-plane/audit.ts';
 import type { Meta } from './api.ts';
@@ -12,8 +13,9 @@ import type { Slice } from './objects.ts';
 export interface Share {
   readonly grantedMs: number | undefined;
   readonly labelledMs: number | undefined;
+  /** To the flip of the Service, the operator's last step. */
   readonly flippedMs: number | undefined;
-  /** To the EndpointSlice, which Kubernetes' own controller writes. */
+  /** To the EndpointSlice, which Kubernetes' own controller writes when it has seen the flip. */
   readonly routedMs: number;
 }
 

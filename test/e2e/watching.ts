@@ -9,7 +9,7 @@ import type { Share } from './share.ts';
 export interface Measurement {
   readonly fresh: Verdict;
   readonly kept: Verdict;
-  /** From the status change of the fallen active to the EndpointSlice. */
+  /** Since the status change of the fallen active, up to the flip and to the EndpointSlice. */
   readonly share?: Share | undefined;
   /** What is wrong, in words. */
   readonly wrong?: readonly string[];
