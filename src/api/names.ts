@@ -27,6 +27,12 @@ export const ANNOTATION = {
   move: `${GROUP}/move`,
   /** On the operator replicas' own Lease: how long after a renewal which holder stops (see core/leadership.ts). */
   stopsAfter: `${GROUP}/stops-after`,
+  /** On the Lease, mode `Agent`, by the holder's agent: the term that it renewed last. */
+  renewedTerm: `${GROUP}/renewed-term`,
+  /** On the Lease, mode `Agent`, by the holder's agent: the term that it released. */
+  releasedTerm: `${GROUP}/released-term`,
+  /** On the Lease, mode `Agent`, by the operator: the term whose holder is asked to fence and release. */
+  releaseRequested: `${GROUP}/release-requested`,
 } as const;
 
 /** On a pod (label or annotation) or a node (label or annotation), with the value "true": never a candidate. */

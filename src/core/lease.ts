@@ -23,7 +23,7 @@ export const isTerm = (term: unknown): term is number =>
   typeof term === 'number' && Number.isSafeInteger(term) && term > 0 && term <= MAX_TERM;
 
 /** The highest of `terms` that may be true, given that `written` was: 0 when none is. A `written` of 0 tells nothing. */
-function highestCredible(written: number, terms: readonly (number | undefined)[]): number {
+export function highestCredible(written: number, terms: readonly (number | undefined)[]): number {
   const limit = written === 0 ? MAX_TERM - MAX_LEAP : written + MAX_LEAP;
   return Math.max(0, ...terms.filter(isTerm).filter((term) => term <= limit));
 }

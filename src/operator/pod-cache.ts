@@ -2,10 +2,11 @@
  * The pods. One watch tells of all that carry the name label, and for each singleton with a selector another one of those
  * that it selects, which may carry the name or not yet. A pod that both tell of is one pod, in its newest state.
  */
-import { Store, compareVersions } from '../adapters/kubernetes/store.ts';
+import { Store } from '../adapters/kubernetes/store.ts';
 import type { Counter, StoreMark, StoreOptions } from '../adapters/kubernetes/store.ts';
 import type { Pod } from '../api/objects.ts';
 import type { LabelSelector } from '../api/spec.ts';
+import { compareVersions } from '../api/versions.ts';
 import { selectorText, selects } from '../core/label-selector.ts';
 import { refOf } from './keys.ts';
 import type { Key } from './keys.ts';

@@ -8,6 +8,7 @@
  * Not guaranteed: how far the store lags behind. Whoever needs the truth asks the server.
  */
 import type { KubeObject } from '../../api/objects.ts';
+import { compareVersions } from '../../api/versions.ts';
 import {
   ApiError,
   isExpired,
@@ -23,7 +24,7 @@ import {
 } from '../ports.ts';
 import { Backoff } from './backoff.ts';
 import { ProblemLog } from './problem-log.ts';
-import { compareVersions, type Store } from './store.ts';
+import type { Store } from './store.ts';
 
 /** Why a list or a watch was begun again. */
 export type RestartReason =

@@ -14,6 +14,7 @@
  * Not guaranteed: that a listener sees every state; states between two looks at the server are never known.
  */
 import type { KubeObject } from '../../api/objects.ts';
+import { compareVersions } from '../../api/versions.ts';
 import type { Logger } from '../ports.ts';
 
 /** `namespace/name`, or the name alone for what has no namespace. */
@@ -23,27 +24,6 @@ export const keyOf = (namespace: string | undefined, name: string): ObjectKey =>
   namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
 
 export const objectKey = (object: KubeObject): ObjectKey => keyOf(object.metadata.namespace, object.metadata.name);
-
-/**
- * Negative when `a` is older than `b`, positive when it is newer, undefined when it cannot be told (versions are opaque by
- * contract; those of etcd are decimal numbers, and KEP-5504 makes that a promise).
- */
-export function compareVersions(a: string, b: string): number | undefined {
-  if (a === b) return 0;
-  if (!isDecimal(a) || !isDecimal(b)) return undefined;
-  if (a.startsWith('0') || b.startsWith('0')) return Math.sign(Number(BigInt(a) - BigInt(b)));
-  // Without zeros in front the longer one is the larger, and of the same length they are ordered as texts are.
-  if (a.length !== b.length) return a.length < b.length ? -1 : 1;
-  return a < b ? -1 : 1;
-}
-
-function isDecimal(text: string): boolean {
-  for (let place = 0; place < text.length; place += 1) {
-    const code = text.charCodeAt(place);
-    if (code < 48 || code > 57) return false;
-  }
-  return text !== '';
-}
 
 const isOlder = (a: string, b: string): boolean => (compareVersions(a, b) ?? 1) < 0;
 const isNotOlder = (a: string, b: string): boolean => (compareVersions(a, b) ?? -1) >= 0;

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareVersions, Store } from '../../../src/adapters/kubernetes/store.ts';
+import { Store } from '../../../src/adapters/kubernetes/store.ts';
+import { compareVersions } from '../../../src/api/versions.ts';
 import type { KubeObject } from '../../../src/api/objects.ts';
 import { recordingLogger } from './support/recording-logger.ts';
 
