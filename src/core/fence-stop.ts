@@ -7,6 +7,12 @@
  */
 import type { FenceAction, FenceState, Hook, StopReason, Workload } from './fence-types.ts';
 
+/**
+ * The kubelet probes once a second. What comes sooner after a failure was on its way before: of an agent that was frozen,
+ * or of somebody else.
+ */
+const LEAST_RESTART_MS = 500;
+
 type Stopping = Workload & { readonly kind: 'stopping' };
 type Outcome = readonly [FenceState, readonly FenceAction[]];
 
@@ -54,13 +60,17 @@ export function answerProbe(state: FenceState, container: string, nowMs: number)
   const { workload, rules } = state;
   const answer = (healthy: boolean): FenceAction[] => [{ kind: 'answerProbe', container, healthy }];
   if (rules.enforcement !== 'Probe' || workload.kind !== 'stopping') return [state, answer(true)];
-  if (workload.failed.includes(container)) {
+  const failed = workload.failed.find((one) => one.container === container);
+  if (failed !== undefined && nowMs >= failed.atMs + LEAST_RESTART_MS) {
     const restarted = [...new Set([...workload.restarted, container])];
-    const isAll = [...rules.containers, ...workload.failed].every((one) => restarted.includes(one));
+    const awaited = [...rules.containers, ...workload.failed.map((one) => one.container)];
+    const isAll = awaited.every((one) => restarted.includes(one));
     return [isAll ? stopped(state) : { ...state, workload: { ...workload, restarted } }, answer(true)];
   }
+  if (failed !== undefined) return [state, answer(false)];
   if (!mustFail(state, workload, nowMs)) return [state, answer(true)];
-  return [{ ...state, workload: { ...workload, failed: [...workload.failed, container] } }, answer(false)];
+  const next = { ...workload, failed: [...workload.failed, { container, atMs: nowMs }] };
+  return [{ ...state, workload: next }, answer(false)];
 }
 
 export function killWhenDue(state: FenceState, nowMs: number): Outcome {

@@ -45,7 +45,7 @@ export type Workload =
       readonly untilMs: number;
       readonly killed: boolean;
       /** Containers whose liveness probe was answered with failure: the kubelet probes again only what it has restarted. */
-      readonly failed: readonly string[];
+      readonly failed: readonly { readonly container: string; readonly atMs: number }[];
       readonly restarted: readonly string[];
     };
 
@@ -102,6 +102,8 @@ export interface Report {
 /** What an agent writes down so that its next process, on the same machine since it was booted, knows it. */
 export interface Remembered {
   readonly report: Report;
+  /** The workload was started and is not known to have stopped. */
+  readonly mayAct: boolean;
   readonly highest: LeaseKnowledge['highest'];
 }
 

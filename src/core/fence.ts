@@ -54,15 +54,15 @@ export function fenceRules(input: TimingInput & Pick<FenceRules, 'holder' | 'hoo
 export function startFence(rules: FenceRules, remembered: Remembered | undefined, nowMs: number): FenceState {
   const before = remembered?.report;
   const { term = 0, sinceMs = nowMs, untilMs = 0 } = before ?? {};
-  const wasActive = before?.active === true;
   return {
     rules,
     lease: { sight: undefined, sightAtMs: -Infinity, highest: remembered?.highest ?? NO_TERM },
-    workload: !wasActive
-      ? { kind: 'stopped' }
-      : nowMs < untilMs
-        ? { kind: 'active', term, sinceMs, untilMs }
-        : stopping({ term, untilMs }, 'Restarted', nowMs),
+    workload:
+      remembered?.mayAct !== true
+        ? { kind: 'stopped' }
+        : before?.active === true && nowMs < untilMs
+          ? { kind: 'active', term, sinceMs, untilMs }
+          : stopping({ term, untilMs }, 'Restarted', nowMs),
     requests: [],
     lastId: 0,
     renewAtMs: nowMs,
@@ -74,6 +74,7 @@ export function startFence(rules: FenceRules, remembered: Remembered | undefined
     timerAtMs: undefined,
     told: {
       report: before ?? { active: false, term: 0, sinceMs: nowMs, untilMs: 0 },
+      mayAct: remembered?.mayAct ?? false,
       highest: remembered?.highest ?? NO_TERM,
     },
   };
@@ -209,8 +210,10 @@ function exitWhenDone(state: FenceState): Step {
 function tell(state: FenceState, nowMs: number): Step {
   const { highest } = state.lease;
   const report = reportOf(state, nowMs);
-  if (report === state.told.report && highest === state.told.highest) return [state, []];
-  const told = { report, highest };
+  const mayAct = state.workload.kind !== 'stopped';
+  const before = state.told;
+  if (report === before.report && mayAct === before.mayAct && highest === before.highest) return [state, []];
+  const told = { report, mayAct, highest };
   return [{ ...state, told }, [{ kind: 'publish', told }]];
 }
 

@@ -264,7 +264,7 @@ describe('terms', () => {
 
   it('below the highest that an earlier process has seen are refused', () => {
     const report = { active: false, term: 0, sinceMs: 0, untilMs: 0 };
-    const world = new FenceWorld({}, { report, highest: { term: 9, holder: OTHER } });
+    const world = new FenceWorld({}, { report, mayAct: false, highest: { term: 9, holder: OTHER } });
     world.grant(ME, 8);
     expect(world.did('renew')).toBeUndefined();
     world.grant(ME, 10);
@@ -352,8 +352,8 @@ describe('hooks', () => {
 });
 
 describe('a workload that does not stop', () => {
-  const healthy = (world: FenceWorld, container = 'app'): boolean | undefined => {
-    world.hear({ kind: 'probed', container });
+  const healthy = (world: FenceWorld, container = 'app', afterMs = 0): boolean | undefined => {
+    world.hear({ kind: 'probed', container }, afterMs);
     return world.did('answerProbe')?.healthy;
   };
 
@@ -363,8 +363,15 @@ describe('a workload that does not stop', () => {
     world.hear({ kind: 'timer' }, 5_000);
     expect(healthy(world)).toBe(false);
     expect(world.workload.kind).toBe('stopping');
-    expect(healthy(world)).toBe(true);
+    expect(healthy(world, 'app', 1_000)).toBe(true);
     expect(world.workload.kind).toBe('stopped');
+  });
+
+  it('is not taken for restarted by a probe that comes right after the one that failed', () => {
+    const world = active();
+    world.hear({ kind: 'timer' }, 5_000);
+    expect([healthy(world), healthy(world)]).toEqual([false, false]);
+    expect(world.workload.kind).toBe('stopping');
   });
 
   it('has its grace while the Lease is held', () => {
@@ -379,7 +386,7 @@ describe('a workload that does not stop', () => {
     const world = active({ containers: ['app', 'helper'] });
     world.hear({ kind: 'timer' }, 5_000);
     expect([healthy(world), healthy(world, 'helper')]).toEqual([false, false]);
-    expect(healthy(world)).toBe(true);
+    expect(healthy(world, 'app', 1_000)).toBe(true);
     expect(world.workload.kind).toBe('stopping');
     expect(healthy(world, 'helper')).toBe(true);
     expect(world.workload.kind).toBe('stopped');
@@ -415,6 +422,7 @@ describe('a workload that does not stop', () => {
 describe('a new process of the agent', () => {
   const before = {
     report: { active: true, term: 4, sinceMs: -3_000, untilMs: 2_000 },
+    mayAct: true,
     highest: { term: 4, holder: ME },
   };
 
@@ -431,6 +439,13 @@ describe('a new process of the agent', () => {
     world.grant(ME, 4);
     world.answer();
     expect(world.state.told.report).toEqual({ active: true, term: 4, sinceMs: -3_000, untilMs: 5_000 });
+  });
+
+  it('that was made while the workload was being stopped does not take it for stopped', () => {
+    const world = new FenceWorld({}, { ...before, report: { ...before.report, active: false, untilMs: 0 } });
+    world.grant(ME, 4, requestRelease(4));
+    expect(world.did('release')).toBeUndefined();
+    expect(stoppingFor(world)).toBe('Restarted');
   });
 
   it('stops what nobody knows to have stopped', () => {

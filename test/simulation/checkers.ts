@@ -40,6 +40,7 @@ export interface Violation {
     | 'I1'
     | 'I2'
     | 'I3'
+    | 'I4'
     | 'I5'
     | 'I6'
     | 'I7'

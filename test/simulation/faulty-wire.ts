@@ -44,6 +44,23 @@ export const NO_FAULTS: WireFaults = {
   streamTroubleMs: Infinity,
 };
 
+/** From a quiet network to a bad one. */
+export function wireFaults(chance: Chance): WireFaults {
+  const rate = (max: number): number => (chance.happens(0.4) ? 0 : chance.logBetween(max / 50, max));
+  return {
+    minLatencyMs: 0.3,
+    meanLatencyMs: chance.logBetween(0.3, 30),
+    slow: rate(0.1),
+    slowMs: chance.logBetween(200, 14_000),
+    lostRequest: rate(0.05),
+    lostAnswer: rate(0.08),
+    throttled: rate(0.05),
+    serverError: rate(0.05),
+    expired: rate(0.3),
+    streamTroubleMs: chance.happens(0.2) ? Infinity : chance.logBetween(2_000, 60_000),
+  };
+}
+
 const DEFAULT_DEADLINE_MS = 10_000;
 /** By pings an HTTP/2 client finds a dead connection so fast, or so late. */
 const PING_MS = { min: 1_000, max: 8_000 };

@@ -3,9 +3,11 @@ import { parseArgs } from 'node:util';
 import { availableParallelism } from 'node:os';
 import { runSeeds } from './pool.ts';
 import type { RunResult } from './simulation.ts';
+import { simulatorFor } from './simulator.ts';
 
 const USAGE = `npm run simulate -- [options]
   --seed N        one run, with every fault printed
+  --mode agent    agents and workloads of fencing mode Agent, with a model of the operator
   --seeds A..B    all of these, on all cores (default 1..100)
   --minutes M     of virtual time with faults (default 3)
   --replicas R    of the operator (default: 1 to 3, by seed)
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1..100' },
     minutes: { type: 'string' },
     replicas: { type: 'string' },
+    mode: { type: 'string' },
     every: { type: 'string' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     verbose: { type: 'boolean', default: false },
@@ -37,6 +40,7 @@ const settings = {
   ...(values.minutes !== undefined && { minutes: Number(values.minutes) }),
   ...(values.replicas !== undefined && { replicas: Number(values.replicas) }),
   ...(values.every !== undefined && { faultEverySeconds: Number(values.every) }),
+  ...(values.mode === 'agent' && { mode: 'Agent' as const }),
   quiet: values.quiet,
 };
 
@@ -50,7 +54,7 @@ function report({ seed, violation, tail, state }: RunResult): void {
 }
 
 const sameSettings = (): string =>
-  Object.entries({ minutes: values.minutes, replicas: values.replicas, every: values.every })
+  Object.entries({ minutes: values.minutes, replicas: values.replicas, every: values.every, mode: values.mode })
     .map(([name, value]) => (value === undefined ? '' : ` --${name} ${value}`))
     .join('');
 
@@ -59,7 +63,7 @@ async function one(seed: number): Promise<readonly RunResult[]> {
     if (values.verbose || / (fault|heal|rest|lead|VIOLATION) /.test(line)) console.log(line);
   };
   // The many are run by workers, and this process need not load all that they do.
-  const { simulate } = await import('./simulation.ts');
+  const simulate = await simulatorFor(settings.mode);
   const result = await simulate({ seed, ...settings, print });
   console.log(`trace hash ${result.hash}`);
   return [result];

@@ -39,7 +39,13 @@ export async function hunt(mutation: Mutation, { maxSeeds, jobs }: Hunt): Promis
     writeFileSync(file, mutated(mutation, readFileSync(file, 'utf8')));
     let by: Catch['by'];
     let seeds = 0;
-    const range = { first: 1, last: maxSeeds, settings: {}, jobs, root: copy };
+    const range = {
+      first: 1,
+      last: maxSeeds,
+      settings: mutation.mode === undefined ? {} : { mode: mutation.mode },
+      jobs,
+      root: copy,
+    };
     await runSeeds(range, ({ violation }) => {
       if (by !== undefined) return false;
       seeds += 1;

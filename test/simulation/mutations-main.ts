@@ -1,6 +1,7 @@
 /** `npm run mutations`: which checker catches which mutation, and how many seeds it takes. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { AGENT_MUTATIONS } from './agent-mutations.ts';
 import { hunt } from './mutant.ts';
 import { MUTATIONS } from './mutations.ts';
 
@@ -13,7 +14,7 @@ const { values } = parseArgs({
   },
 });
 
-const chosen = MUTATIONS.filter(({ name }) => values.only?.split(',').includes(name) ?? true);
+const chosen = [...MUTATIONS, ...AGENT_MUTATIONS].filter(({ name }) => values.only?.split(',').includes(name) ?? true);
 const endMs = performance.now() + Number(values['max-minutes']) * 60_000;
 const startedMs = performance.now();
 const missed: string[] = [];

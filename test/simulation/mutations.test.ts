@@ -1,20 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { AGENT_MUTATIONS } from './agent-mutations.ts';
 import { hunt, mutated } from './mutant.ts';
 import { MUTATIONS } from './mutations.ts';
 
 const SRC = join(import.meta.dirname, '..', '..', 'src');
+const ALL = [...MUTATIONS, ...AGENT_MUTATIONS];
 const named = (name: string) => MUTATIONS.filter((mutation) => mutation.name === name);
 
 describe('the mutations', () => {
-  it.each(MUTATIONS)('$name fits the code as it is', (mutation) => {
+  it.each(ALL)('$name fits the code as it is', (mutation) => {
     const text = readFileSync(join(SRC, mutation.file), 'utf8');
     expect(mutated(mutation, text)).not.toBe(text);
   });
 
   it('have names that are theirs alone', () => {
-    expect(new Set(MUTATIONS.map(({ name }) => name)).size).toBe(MUTATIONS.length);
+    expect(new Set(ALL.map(({ name }) => name)).size).toBe(ALL.length);
   });
 });
 
@@ -27,4 +29,9 @@ describe('the simulation', { timeout: 120_000 }, () => {
       expect(by, `nobody noticed within ${seeds} seeds that ${mutation.what}`).toBeDefined();
     },
   );
+
+  it.each(AGENT_MUTATIONS)('of agents notices the mutation $name', async (mutation) => {
+    const { by, seeds } = await hunt(mutation, { maxSeeds: 400, jobs: 1 });
+    expect(by, `nobody noticed within ${seeds} seeds that ${mutation.what}`).toBeDefined();
+  });
 });

@@ -19,6 +19,8 @@ export interface Mutation {
   /** Stands there exactly once. */
   readonly find: string;
   readonly replace: string;
+  /** Of the run that is to notice it. */
+  readonly mode?: 'Agent';
 }
 
 const MOVE = 'core/move.ts';

@@ -4,8 +4,7 @@
  */
 import { SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { KubeObject } from '../../src/api/objects.ts';
-import { NO_FAULTS } from './faulty-wire.ts';
-import type { WireFaults } from './faulty-wire.ts';
+import { NO_FAULTS, wireFaults } from './faulty-wire.ts';
 import { Nemesis } from './nemesis.ts';
 import type { Targets } from './nemesis.ts';
 import { Chance } from './random.ts';
@@ -24,6 +23,8 @@ export interface RunOptions {
   /** Seconds from one fault to the next, on average. Default: 0.7 to 7, by chance. */
   readonly faultEverySeconds?: number;
   readonly print?: (line: string) => void;
+  /** `Agent`: no operator that ships, but agents that do (agent-simulation.ts). */
+  readonly mode?: 'Agent';
 }
 
 export interface RunResult {
@@ -93,21 +94,4 @@ function targetsOf(world: World, chance: Chance): Targets {
   const compact = (): void => world.server.compact();
   const targets = { engine, cluster, network, kubelets, replicas, trace, chance, manifest, owner };
   return { ...targets, disruptionBudgets, compact };
-}
-
-/** From a quiet network to a bad one. */
-function wireFaults(chance: Chance): WireFaults {
-  const rate = (max: number): number => (chance.happens(0.4) ? 0 : chance.logBetween(max / 50, max));
-  return {
-    minLatencyMs: 0.3,
-    meanLatencyMs: chance.logBetween(0.3, 30),
-    slow: rate(0.1),
-    slowMs: chance.logBetween(200, 14_000),
-    lostRequest: rate(0.05),
-    lostAnswer: rate(0.08),
-    throttled: rate(0.05),
-    serverError: rate(0.05),
-    expired: rate(0.3),
-    streamTroubleMs: chance.happens(0.2) ? Infinity : chance.logBetween(2_000, 60_000),
-  };
 }

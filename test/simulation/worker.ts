@@ -1,9 +1,10 @@
 /** Runs the seeds that its parent sends it. */
 import type { Job } from './pool.ts';
-import { simulate } from './simulation.ts';
+import { simulatorFor } from './simulator.ts';
 
 async function run({ seeds, settings }: Job): Promise<void> {
   const results = [];
+  const simulate = await simulatorFor(settings.mode);
   for (const seed of seeds) results.push(await simulate({ seed, ...settings }));
   process.send?.(results);
 }

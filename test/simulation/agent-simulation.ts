@@ -1,0 +1,256 @@
+/** One run of agents: faults, with I4 asked for at every instant at which a workload begins to act; then none, and one must act. */
+import { LEASE } from '../../src/adapters/kubernetes/resources.ts';
+import { AgentWorld } from './agent-world.ts';
+import type { Machine, Member } from './agent-member.ts';
+import { timingOf } from '../../src/api/timing.ts';
+import type { Engine } from './engine.ts';
+import { NO_FAULTS, wireFaults } from './faulty-wire.ts';
+import { Chance } from './random.ts';
+import type { RunOptions, RunResult } from './simulation.ts';
+
+const DEFAULT_MINUTES = 2;
+/** After the faults: the slowest message has arrived, or was given up. */
+const CALM_MS = 25_000;
+const REST_MS = 20_000;
+
+export async function simulateAgents(options: RunOptions): Promise<RunResult> {
+  const { seed, minutes = DEFAULT_MINUTES, quiet = false, print } = options;
+  const chance = new Chance(seed, 'agent nemesis');
+  const faults = quiet ? NO_FAULTS : wireFaults(new Chance(seed, 'network'));
+  const world = new AgentWorld({ seed, faults, print });
+  world.begin();
+  const everyMs = chance.logBetween(1_000, 10_000);
+  const stop = quiet ? undefined : nemesis(world, chance, (options.faultEverySeconds ?? everyMs / 1_000) * 1_000);
+  await run(world.engine, minutes * 60_000);
+  stop?.();
+  if (!world.engine.isStopped) await comeToRest(world);
+  const { violation, trace, engine, server } = world;
+  return {
+    seed,
+    violation,
+    tail: violation === undefined ? [] : trace.tail,
+    state: violation === undefined ? [] : [...server.objects(LEASE)],
+    hash: trace.hash,
+    virtualMs: engine.nowMs,
+  };
+}
+
+const run = (engine: Engine, forMs: number): Promise<void> => engine.run(engine.nowMs + forMs);
+
+async function comeToRest(world: AgentWorld): Promise<void> {
+  const { engine, timing } = world;
+  world.heal();
+  await run(engine, CALM_MS);
+  const untilMs = engine.nowMs + 3 * timing.leaseDurationMs + 20_000;
+  while (world.wrong !== undefined && engine.nowMs < untilMs && !engine.isStopped) await run(engine, 500);
+  if (engine.isStopped) return;
+  if (world.wrong !== undefined)
+    return world.violated({ checker: 'I6', message: `it does not come to rest: ${world.wrong}` });
+  const term = world.checkers.highestTerm;
+  await run(engine, REST_MS);
+  if (engine.isStopped) return;
+  const { wrong, checkers } = world;
+  if (wrong !== undefined) world.violated({ checker: 'I6', message: `it did not stay at rest: ${wrong}` });
+  else if (checkers.highestTerm !== term) world.violated({ checker: 'I6', message: 'the active moved at rest' });
+}
+
+interface Targets {
+  readonly world: AgentWorld;
+  readonly chance: Chance;
+}
+
+type Fault = (targets: Targets) => string | undefined;
+
+const aMachine = ({ world, chance }: Targets): Machine | undefined =>
+  chance.pick(world.machines.filter(({ isUp, isFrozen }) => isUp && !isFrozen));
+
+/** Where the agent itself has to kill, it must be there when the grace is over: nothing else is promised then. */
+function isBusyKilling({ world }: Targets, { isStopping, isAgentAway }: Member): boolean {
+  return world.timing.enforcement === 'Signal' && (isStopping || isAgentAway);
+}
+
+/** Most often the one that matters. */
+function aMember({ world, chance }: Targets): Member | undefined {
+  const members = [...world.members.values()].filter(({ hasEnded }) => !hasEnded);
+  const active = members.filter(({ name }) => world.checkers.acting.includes(name));
+  return chance.happens(0.8) && active.length > 0 ? chance.pick(active) : chance.pick(members);
+}
+
+const theirMachine = (targets: Targets): Machine | undefined => {
+  const machine = aMember(targets)?.options.machine;
+  return machine?.isUp === true && !machine.isFrozen ? machine : aMachine(targets);
+};
+
+const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
+  [
+    2,
+    // The constellation in which every term of the inequality is used up: the last renewal's answer comes late.
+    (targets) => {
+      const { world, chance } = targets;
+      const member = aMember(targets);
+      const { machine } = member?.options ?? {};
+      if (member === undefined || machine === undefined || world.cutOff.has(machine.name)) return undefined;
+      const { stopGraceMs, enforcement } = world.timing;
+      const { fenceDeadlineMs } = timingOf(world.timing);
+      const lateMs = chance.logBetween(
+        50,
+        Math.min(fenceDeadlineMs, enforcement === 'Signal' ? stopGraceMs : Infinity) * 0.9,
+      );
+      member.onNextWrite(() => {
+        if (world.isCalm || isBusyKilling(targets, member)) return;
+        world.engine.after(0, () => member.freezeAgent(lateMs));
+        world.engine.after(lateMs + chance.logBetween(1, 20), () => world.cut(machine, true));
+        world.engine.after(lateMs + chance.logBetween(1_000, 60_000), () => world.cut(machine, false));
+      });
+      return `the answer to the next write of ${member.name} comes ${lateMs.toFixed(0)} ms late, and is the last`;
+    },
+  ],
+  [
+    5,
+    (targets) => {
+      const machine = theirMachine(targets);
+      if (machine === undefined) return undefined;
+      const { world, chance } = targets;
+      const forMs = chance.logBetween(200, 60_000);
+      world.cut(machine, true);
+      world.engine.after(forMs, () => world.cut(machine, false));
+      return `${machine.name} is cut off for ${forMs.toFixed(0)} ms`;
+    },
+  ],
+  [
+    2,
+    ({ world, chance }) => {
+      if (world.network.isServerDown) return undefined;
+      const forMs = chance.logBetween(200, 40_000);
+      world.network.isServerDown = true;
+      world.engine.after(forMs, () => {
+        world.network.isServerDown = false;
+      });
+      return `the API server is away for ${forMs.toFixed(0)} ms`;
+    },
+  ],
+  [
+    4,
+    (targets) => {
+      const member = aMember(targets);
+      if (member === undefined || isBusyKilling(targets, member)) return undefined;
+      // A client looks at the clock itself.
+      const { enforcement, stopGraceMs } = targets.world.timing;
+      const forMs = targets.chance.logBetween(50, enforcement === 'Signal' ? stopGraceMs * 0.95 : 60_000);
+      member.freezeAgent(forMs);
+      return `the agent of ${member.name} is frozen for ${forMs.toFixed(0)} ms`;
+    },
+  ],
+  [
+    3,
+    (targets) => {
+      const member = aMember(targets);
+      // Where nobody kills it, a frozen process may wake up at any time.
+      if (member === undefined || targets.world.timing.enforcement === 'Cooperative') return undefined;
+      const forMs = targets.chance.logBetween(50, 60_000);
+      member.freezeWorkload(forMs);
+      return `the workload of ${member.name} is frozen for ${forMs.toFixed(0)} ms`;
+    },
+  ],
+  [
+    1,
+    (targets) => {
+      const machine = theirMachine(targets);
+      if (machine === undefined) return undefined;
+      const forMs = targets.chance.logBetween(100, 40_000);
+      targets.world.freeze(machine);
+      targets.world.engine.after(forMs, () => targets.world.wake(machine));
+      return `${machine.name} is frozen as a whole for ${forMs.toFixed(0)} ms`;
+    },
+  ],
+  [
+    2,
+    (targets) => {
+      const member = aMember(targets);
+      if (member === undefined || isBusyKilling(targets, member)) return undefined;
+      member.crashAgent();
+      return `the agent of ${member.name} crashes`;
+    },
+  ],
+  [
+    2,
+    (targets) => {
+      const member = aMember(targets);
+      member?.crashWorkload();
+      return member && `the workload of ${member.name} crashes`;
+    },
+  ],
+  [
+    1,
+    (targets) => {
+      const machine = theirMachine(targets);
+      if (machine === undefined || targets.world.machines.filter(({ isUp }) => isUp).length < 2) return undefined;
+      targets.world.lose(machine);
+      targets.world.engine.after(targets.chance.logBetween(1_000, 60_000), () => targets.world.boot(machine));
+      return `${machine.name} is off`;
+    },
+  ],
+  [
+    2,
+    (targets) => {
+      const member = aMember(targets);
+      // Its kubelet hears of it only from the API server.
+      if (member === undefined || targets.world.cutOff.has(member.options.machine.name)) return undefined;
+      if (targets.world.network.isServerDown || member.options.machine.isFrozen) return undefined;
+      member.delete();
+      return `${member.name} is deleted`;
+    },
+  ],
+  [
+    3,
+    ({ world }) => {
+      world.operator.move();
+      return 'a planned move';
+    },
+  ],
+  [
+    2,
+    ({ world, chance }) => {
+      const process = world.operator.process;
+      process?.freeze();
+      world.engine.after(chance.logBetween(50, 30_000), () => process?.wake());
+      return 'the operator is frozen';
+    },
+  ],
+  [
+    1,
+    ({ world, chance }) => {
+      world.operator.crash();
+      world.engine.after(chance.logBetween(50, 10_000), () => world.operator.start());
+      return 'the operator crashes';
+    },
+  ],
+  [
+    1,
+    ({ world, chance }) => {
+      world.network.cutOff.add('operator');
+      world.engine.after(chance.logBetween(50, 20_000), () => world.network.cutOff.delete('operator'));
+      return 'the operator is cut off';
+    },
+  ],
+];
+
+/** @returns ends it */
+function nemesis(world: AgentWorld, chance: Chance, everyMs: number): () => void {
+  const targets = { world, chance };
+  const bag = FAULTS.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault));
+  let isOver = false;
+  const next = (): void => {
+    world.engine.after(chance.waitMs(everyMs), () => {
+      if (isOver) return;
+      const what = chance.pick(bag)?.(targets);
+      if (what !== undefined) world.trace.note('fault', what);
+      world.applyCuts();
+      next();
+    });
+  };
+  next();
+  return () => {
+    isOver = true;
+  };
+}

@@ -1,0 +1,284 @@
+/** Members with agents on machines whose clocks differ, an operator, one Lease, and all that goes wrong; one run. */
+import { LEASE, POD } from '../../src/adapters/kubernetes/resources.ts';
+import type { Lease, Pod } from '../../src/api/objects.ts';
+import { ANNOTATION, leaseName } from '../../src/api/names.ts';
+import { expirySumBroken, renewalSumBroken, timingOf } from '../../src/api/timing.ts';
+import type { TimingInput } from '../../src/api/timing.ts';
+import { AgentCheckers } from './agent-checkers.ts';
+import { Member } from './agent-member.ts';
+import type { Machine } from './agent-member.ts';
+import { ModelOperator } from './agent-operator.ts';
+import type { GrantingOperator } from './agent-operator.ts';
+import type { WorkloadKind } from './agent-workload.ts';
+import { SimulatedApiServer } from './api-server/server.ts';
+import type { Violation } from './checkers.ts';
+import { clusterOf } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
+import { Engine } from './engine.ts';
+import { NO_FAULTS } from './faulty-wire.ts';
+import type { Network, WireFaults } from './faulty-wire.ts';
+import { NAMESPACE, SINGLETON } from './manifest.ts';
+import { wallMsAt } from './process.ts';
+import { Chance } from './random.ts';
+import { createSimulatedApi } from './simulated-api.ts';
+import { Trace } from './trace.ts';
+import type { DatedViolation } from './world.ts';
+
+export const MACHINES = ['node-a', 'node-b', 'node-c'];
+
+/** So far apart that what the margin leaves is nearly used up: (1 + x) / (1 - x) < 1 / 0.95. */
+const CLOCK_RATE_ERROR = 0.0255;
+
+export interface AgentWorldOptions {
+  readonly seed: number;
+  readonly faults: WireFaults;
+  readonly print?: ((line: string) => void) | undefined;
+}
+
+export class AgentWorld {
+  readonly engine = new Engine();
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly server: SimulatedApiServer;
+  readonly cluster: Cluster;
+  readonly machines: readonly Machine[];
+  readonly members = new Map<string, Member>();
+  readonly operator: GrantingOperator;
+  readonly checkers: AgentCheckers;
+  readonly timing: TimingInput;
+  readonly kind: WorkloadKind;
+  /** Machines from which nothing reaches the API server, the kubelet's words neither. */
+  readonly cutOff = new Set<string>();
+  readonly #seed: number;
+  readonly #chance: Chance;
+  #born = 0;
+  #violation: DatedViolation | undefined;
+  /** No more faults, nor what was prepared of one. */
+  isCalm = false;
+
+  constructor({ seed, faults, print }: AgentWorldOptions) {
+    const { engine } = this;
+    this.#seed = seed;
+    this.#chance = new Chance(seed, 'agents');
+    this.trace = new Trace(engine, print);
+    engine.onSpin = () => this.violated({ checker: 'error', message: 'time stands still: something spins' });
+    this.network = { engine, trace: this.trace, faults, isServerDown: false, cutOff: new Set() };
+    this.server = new SimulatedApiServer({ wallMs: () => wallMsAt(engine), dropsEvents: true });
+    this.cluster = clusterOf(this.server);
+    this.timing = tightTiming(this.#chance);
+    this.kind = kindFor(this.timing, this.#chance);
+    this.machines = MACHINES.map((name) => machineOf(name, engine, rateOf(this.#chance, -1)));
+    this.checkers = new AgentCheckers(
+      (violation) => this.violated(violation),
+      (text) => this.trace.note('act', text),
+    );
+    this.operator = new ModelOperator({
+      seed,
+      network: this.network,
+      leaseDurationMs: this.timing.leaseDurationMs,
+      rate: rateOf(this.#chance, 1),
+      connect: (wire, user) => createSimulatedApi(this.server, wire, user),
+    });
+    this.server.onWrite((user, verb, before, after, type) => {
+      if (after === undefined || type !== LEASE) return;
+      const lease = after as Lease;
+      this.trace.note(user, `${verb} lease v${lease.metadata.resourceVersion} ${JSON.stringify(lease.spec)}`);
+      this.checkers.onLease(before as Lease | undefined, lease);
+    });
+  }
+
+  get violation(): DatedViolation | undefined {
+    return this.#violation;
+  }
+
+  begin(): void {
+    const { leaseDurationMs } = this.timing;
+    this.trace.note('begin', `${this.kind} ${JSON.stringify(this.timing)} ${JSON.stringify(timingOf(this.timing))}`);
+    this.cluster.create('operator', LEASE, {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: leaseName(SINGLETON), namespace: NAMESPACE },
+      spec: { holderIdentity: '', leaseTransitions: 0, leaseDurationSeconds: Math.ceil(leaseDurationMs / 1_000) },
+    });
+    for (const machine of this.machines) this.bear(machine);
+    this.operator.start();
+  }
+
+  /** A new pod. */
+  bear(machine: Machine): void {
+    this.#born += 1;
+    const pod = `${SINGLETON}-${this.#born}`;
+    const metadata = { name: pod, namespace: NAMESPACE };
+    const spec = { nodeName: machine.name, containers: [{ name: 'app', image: 'app' }] };
+    this.cluster.create('operator', POD, { apiVersion: 'v1', kind: 'Pod', metadata, spec });
+    const uid = this.#podOf(pod)?.metadata.uid ?? '';
+    const { network, server, timing, kind } = this;
+    const member: Member = new Member({
+      seed: this.#seed,
+      pod,
+      uid,
+      machine,
+      network,
+      server,
+      timing,
+      kind,
+      watcher: {
+        acts: (name, term) => this.checkers.acts(name, term),
+        ceases: (name) => this.checkers.ceases(name, !machine.isFrozen),
+      },
+      onStatus: () => this.#reportSoon(member),
+    });
+    this.members.set(pod, member);
+    member.start();
+  }
+
+  /** What the API server is told of it no more than a second after it is so, if it can be told. */
+  #reportSoon(member: Member): void {
+    this.engine.after(this.#chance.logBetween(1, 1_000), () => this.#report(member));
+  }
+
+  #report(member: Member): void {
+    const { machine } = member.options;
+    if (!machine.isUp) return;
+    if (machine.isFrozen || this.cutOff.has(machine.name) || this.network.isServerDown) {
+      this.engine.after(100, () => this.#report(member));
+      return;
+    }
+    const pod = this.#podOf(member.name);
+    if (pod === undefined || pod.metadata.uid !== member.options.uid) return;
+    const ready = member.isReady && !member.isTerminating;
+    const status = {
+      phase: member.hasEnded ? 'Failed' : 'Running',
+      conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
+      containerStatuses: [{ name: 'app', ready, restartCount: member.restarts }],
+    };
+    this.cluster.patch('kubelet', POD, pod, { status }, 'status');
+    if (member.hasEnded) this.engine.after(2_000, () => this.#replace(member));
+  }
+
+  /** Its replacement comes onto any machine that is up. */
+  #replace(member: Member): void {
+    if (!this.members.delete(member.name)) return;
+    const pod = this.#podOf(member.name);
+    if (pod !== undefined) this.cluster.delete('kubelet', POD, pod, 0);
+    const machine = this.#chance.pick(this.machines.filter(({ isUp }) => isUp));
+    if (machine !== undefined) this.bear(machine);
+  }
+
+  lose(machine: Machine): void {
+    machine.isUp = false;
+    for (const member of this.on(machine)) member.lose();
+  }
+
+  /** Booted again: its kubelet finds that nothing runs. */
+  boot(machine: Machine): void {
+    if (machine.isUp) return;
+    machine.isUp = true;
+    for (const member of this.on(machine)) this.#reportSoon(member);
+  }
+
+  freeze(machine: Machine): void {
+    for (const member of this.on(machine)) this.checkers.exempt(member.name);
+    machine.isFrozen = true;
+    for (const member of this.on(machine)) member.freeze();
+  }
+
+  wake(machine: Machine): void {
+    if (!machine.isFrozen) return;
+    // Whatever acts when it wakes up is not promised to have stopped.
+    for (const member of this.on(machine)) member.wake();
+    machine.isFrozen = false;
+  }
+
+  cut(machine: Machine, isCut: boolean): void {
+    if (isCut && !this.isCalm) this.cutOff.add(machine.name);
+    else this.cutOff.delete(machine.name);
+    this.applyCuts();
+  }
+
+  applyCuts(): void {
+    const { cutOff } = this.network;
+    for (const member of this.members.values()) {
+      const name = `agent-${member.name}`;
+      if (this.cutOff.has(member.options.machine.name)) cutOff.add(name);
+      else if (cutOff.delete(name)) member.recover();
+    }
+  }
+
+  on(machine: Machine): Member[] {
+    return [...this.members.values()].filter((member) => member.options.machine === machine);
+  }
+
+  heal(): void {
+    this.trace.note('heal', 'no more faults');
+    this.isCalm = true;
+    this.network.faults = NO_FAULTS;
+    this.network.isServerDown = false;
+    this.network.cutOff.clear();
+    this.cutOff.clear();
+    for (const machine of this.machines) {
+      this.wake(machine);
+      this.boot(machine);
+    }
+    this.operator.process?.wake();
+    this.operator.settle();
+    this.operator.start();
+    for (const member of this.members.values()) {
+      member.wake();
+      member.recover();
+    }
+  }
+
+  /** Undefined: exactly one acts, and it is the Lease's holder. */
+  get wrong(): string | undefined {
+    const { acting } = this.checkers;
+    const [only] = acting;
+    if (only === undefined || acting.length > 1) return `acting: ${acting.join(', ') || 'nobody'}`;
+    const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
+    const member = this.members.get(only);
+    const { leaseTransitions: term = 0 } = lease?.spec ?? {};
+    if (lease?.metadata.annotations?.[ANNOTATION.releaseRequested] === String(term)) return 'a move is under way';
+    return lease?.spec?.holderIdentity === member?.holder ? undefined : `${only} acts and does not hold the Lease`;
+  }
+
+  violated(violation: Violation): void {
+    if (this.#violation !== undefined) return;
+    this.#violation = { ...violation, atMs: this.engine.nowMs };
+    this.trace.note('VIOLATION', `${violation.checker}: ${violation.message}`);
+    this.engine.stop();
+  }
+
+  #podOf(name: string): Pod | undefined {
+    return this.cluster.get<Pod>(POD, name, NAMESPACE);
+  }
+}
+
+/** The longest grace that the rules allow, so that nothing is left over but what they demand. */
+function tightTiming(chance: Chance): TimingInput {
+  const enforcement = chance.pick(['Probe', 'Probe', 'Signal', 'Cooperative'] as const) ?? 'Probe';
+  for (;;) {
+    const leaseDurationMs = 1_000 * (5 + chance.below(16));
+    const renewIntervalMs = 1_000 * (1 + chance.below(4));
+    const most = { leaseDurationMs, renewIntervalMs, enforcement };
+    // A kubelet leaves no container less than 2 s.
+    const leastGraceMs = enforcement === 'Probe' ? 2_000 : 100;
+    let stopGraceMs = leaseDurationMs;
+    while (stopGraceMs > leastGraceMs && expirySumBroken({ ...most, stopGraceMs }) !== undefined) stopGraceMs -= 20;
+    const timing = { ...most, stopGraceMs };
+    if (expirySumBroken(timing) === undefined && renewalSumBroken(timing) === undefined) return timing;
+  }
+}
+
+/** What does not stop by itself needs somebody who stops it. */
+function kindFor({ enforcement }: TimingInput, chance: Chance): WorkloadKind {
+  if (enforcement === 'Cooperative') return 'client';
+  return chance.pick(['hook', 'client', 'stubborn', 'stubborn'] as const) ?? 'stubborn';
+}
+
+/** Most often as wrong as may be, in the direction that hurts: the operator's clock runs fast and the others slow. */
+const rateOf = (chance: Chance, sign: number): number =>
+  1 + CLOCK_RATE_ERROR * (chance.happens(0.7) ? sign : chance.between(-1, 1));
+
+function machineOf(name: string, engine: Engine, rate: number): Machine {
+  return { name, rate, isUp: true, isFrozen: false, monotonicMs: () => engine.nowMs * rate };
+}

@@ -1,0 +1,7 @@
+/** What runs a seed. Only what a run needs is loaded: a mutation may break the rest. */
+import type { RunOptions, RunResult } from './simulation.ts';
+
+export async function simulatorFor(mode: RunOptions['mode']): Promise<(options: RunOptions) => Promise<RunResult>> {
+  if (mode === 'Agent') return (await import('./agent-simulation.ts')).simulateAgents;
+  return (await import('./simulation.ts')).simulate;
+}
