@@ -22,3 +22,8 @@ const plugin = await bundleOf({ 'kubectl-singleton': 'src/kubectl-main.ts' });
 await plugin.write({ ...common, codeSplitting: false });
 await plugin.close();
 chmodSync(join(dir, 'kubectl-singleton.js'), EXECUTABLE);
+
+// Of it there is one in every member: as small as can be.
+const agent = await bundleOf({ 'agent-main': 'src/agent-main.ts' });
+await agent.write({ ...common, codeSplitting: false });
+await agent.close();

@@ -60,6 +60,11 @@ export class Agent {
     return this.#state.told.report;
   }
 
+  /** The workload was told to stop and is not known to have stopped. */
+  get isStopping(): boolean {
+    return this.#state.workload.kind === 'stopping';
+  }
+
   /** Whether the kubelet may leave this container running. */
   probe(container: string): boolean {
     this.#isHealthy = false;

@@ -54,7 +54,7 @@ export class AgentCheckers implements ActWatcher {
 
   /** I1. */
   onLease(before: Lease | undefined, after: Lease): void {
-    const [term = 0, holder = ''] = [after.spec?.leaseTransitions, after.spec?.holderIdentity ?? ''];
+    const [term, holder] = [after.spec?.leaseTransitions ?? 0, after.spec?.holderIdentity ?? ''];
     if (term < (before?.spec?.leaseTransitions ?? 0))
       this.#onViolation({ checker: 'I1', message: `the term went back to ${term}` });
     this.#highest = Math.max(this.#highest, term);

@@ -3,7 +3,8 @@
  * inequality is off by one term once.
  *
  * Not here, since nothing follows from it: a late answer that is taken although its deadline is over. The same step stops
- * the workload before anybody was told to begin.
+ * the workload before anybody was told to begin. Nor a Lease that is not renewed while its workload stops without haste:
+ * it expires, and the workload is dead before that; the release would only have been sooner.
  */
 import type { Mutation } from './mutations.ts';
 
@@ -96,13 +97,6 @@ export const AGENT_MUTATIONS: readonly Mutation[] = [
     replace: "if (workload.kind === 'stopped' || givesUp(state)) return givesUp(state) ? 'release' : 'renew';",
   },
   {
-    name: 'expire-while-stopping',
-    what: 'a workload that is being stopped without haste is not held by its Lease any more',
-    file: REQUESTS,
-    find: "return workload.term === term && !isBeyondReach(state, nowMs) ? 'renew' : undefined;",
-    replace: "return workload.term === term && workload.kind === 'active' ? 'renew' : undefined;",
-  },
-  {
     name: 'unanswered-hook-taken-for-the-stop',
     what: 'a call of onDeactivate that failed counts as answered',
     file: FENCE,
@@ -168,7 +162,7 @@ export const AGENT_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'grant-when-gone-from-sight',
-    what: 'an empty Lease is granted, whoever emptied it, and so is one whose holder has no pod',
+    what: 'a holder that has no pod any more is taken for stopped',
     file: OPERATOR,
     find: "if (holder?.status?.phase === 'Failed') return true;",
     replace: "if (holder === undefined || holder.status?.phase === 'Failed') return true;",

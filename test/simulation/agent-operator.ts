@@ -86,7 +86,8 @@ export class ModelOperator implements GrantingOperator {
 
   async #run(): Promise<void> {
     const running = this.#running;
-    while (running !== undefined && this.#running === running) {
+    if (running === undefined) return;
+    while (this.#running === running) {
       // What fails is tried again at the next look.
       await this.#look(running).catch(() => undefined);
       await new Promise<void>((resolve) => running.process.clock.after(this.#pauseMs(running), resolve));

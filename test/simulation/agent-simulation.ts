@@ -42,16 +42,18 @@ async function comeToRest(world: AgentWorld): Promise<void> {
   world.heal();
   await run(engine, CALM_MS);
   const untilMs = engine.nowMs + 3 * timing.leaseDurationMs + 20_000;
-  while (world.wrong !== undefined && engine.nowMs < untilMs && !engine.isStopped) await run(engine, 500);
-  if (engine.isStopped) return;
-  if (world.wrong !== undefined)
-    return world.violated({ checker: 'I6', message: `it does not come to rest: ${world.wrong}` });
+  while (world.wrong() !== undefined && engine.nowMs < untilMs && !engine.isStopped) await run(engine, 500);
+  if (engine.isStopped || isWrong(world, 'it does not come to rest')) return;
   const term = world.checkers.highestTerm;
   await run(engine, REST_MS);
-  if (engine.isStopped) return;
-  const { wrong, checkers } = world;
-  if (wrong !== undefined) world.violated({ checker: 'I6', message: `it did not stay at rest: ${wrong}` });
-  else if (checkers.highestTerm !== term) world.violated({ checker: 'I6', message: 'the active moved at rest' });
+  if (engine.isStopped || isWrong(world, 'it did not stay at rest')) return;
+  if (world.checkers.highestTerm !== term) world.violated({ checker: 'I6', message: 'the active moved at rest' });
+}
+
+function isWrong(world: AgentWorld, what: string): boolean {
+  const wrong = world.wrong();
+  if (wrong !== undefined) world.violated({ checker: 'I6', message: `${what}: ${wrong}` });
+  return wrong !== undefined;
 }
 
 interface Targets {
@@ -199,6 +201,15 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
       if (targets.world.network.isServerDown || member.options.machine.isFrozen) return undefined;
       member.delete();
       return `${member.name} is deleted`;
+    },
+  ],
+  [
+    1,
+    (targets) => {
+      const member = aMember(targets);
+      if (member === undefined) return undefined;
+      targets.world.forceDelete(member);
+      return `${member.name} is force-deleted`;
     },
   ],
   [

@@ -83,7 +83,7 @@ export class AgentWorld {
       if (after === undefined || type !== LEASE) return;
       const lease = after as Lease;
       this.trace.note(user, `${verb} lease v${lease.metadata.resourceVersion} ${JSON.stringify(lease.spec)}`);
-      this.checkers.onLease(before as Lease | undefined, lease);
+      this.checkers.onLease(before, lease);
     });
   }
 
@@ -145,7 +145,11 @@ export class AgentWorld {
       return;
     }
     const pod = this.#podOf(member.name);
-    if (pod === undefined || pod.metadata.uid !== member.options.uid) return;
+    if (pod === undefined) {
+      if (member.hasEnded) this.#replace(member);
+      else member.delete();
+      return;
+    }
     const ready = member.isReady && !member.isTerminating;
     const status = {
       phase: member.hasEnded ? 'Failed' : 'Running',
@@ -163,6 +167,13 @@ export class AgentWorld {
     if (pod !== undefined) this.cluster.delete('kubelet', POD, pod, 0);
     const machine = this.#chance.pick(this.machines.filter(({ isUp }) => isUp));
     if (machine !== undefined) this.bear(machine);
+  }
+
+  /** The object goes at once; what runs there goes on until its kubelet hears of it. */
+  forceDelete(member: Member): void {
+    const pod = this.#podOf(member.name);
+    if (pod !== undefined) this.cluster.delete('user', POD, pod, 0);
+    this.#reportSoon(member);
   }
 
   lose(machine: Machine): void {
@@ -230,7 +241,7 @@ export class AgentWorld {
   }
 
   /** Undefined: exactly one acts, and it is the Lease's holder. */
-  get wrong(): string | undefined {
+  wrong(): string | undefined {
     const { acting } = this.checkers;
     const [only] = acting;
     if (only === undefined || acting.length > 1) return `acting: ${acting.join(', ') || 'nobody'}`;

@@ -1,0 +1,104 @@
+/** The bundled agent as a process of its own, as it runs beside a workload. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { StateText } from '../../src/agent/state.ts';
+import { LOOPBACK } from '../control-plane/ports.ts';
+import { until } from '../control-plane/wait.ts';
+import type { LogLine } from './operator.ts';
+import type { OperatorBundle } from './operator-process.ts';
+
+export interface AgentProcessOptions {
+  readonly bundle: OperatorBundle;
+  /** `https://127.0.0.1:<port>` */
+  readonly server: string;
+  readonly ca: string;
+  readonly token: string;
+  readonly namespace: string;
+  readonly singleton: string;
+  readonly pod: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: one of its own. Another process may go on with it. */
+  readonly dir?: string;
+}
+
+export interface AgentProcess {
+  readonly holder: string;
+  readonly pid: number;
+  /** Of its state file and its account. */
+  readonly dir: string;
+  readonly log: readonly LogLine[];
+  readonly exited: Promise<number | null>;
+  kill(signal: NodeJS.Signals): void;
+  url(path: string): Promise<string>;
+  state(): Promise<StateText>;
+  untilActive(active: boolean): Promise<StateText>;
+}
+
+/** Lease of 5 s, renewed every second. */
+const TIMES = {
+  SINGLETON_LEASE_DURATION_MS: '5000',
+  SINGLETON_RENEW_INTERVAL_MS: '1000',
+  SINGLETON_STOP_GRACE_MS: '1000',
+  SINGLETON_ENFORCEMENT: 'Cooperative',
+};
+
+export function spawnAgent(options: AgentProcessOptions): AgentProcess {
+  const { bundle, server, namespace, singleton, pod, env = {} } = options;
+  const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'agent-'));
+  writeFileSync(join(dir, 'ca.crt'), options.ca);
+  writeFileSync(join(dir, 'token'), options.token);
+  const { hostname, port } = new URL(server);
+  const child = spawn(process.execPath, [join(dirname(bundle.path), 'agent-main.js')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...TIMES,
+      SINGLETON_NAME: singleton,
+      SINGLETON_NAMESPACE: namespace,
+      SINGLETON_LEASE: `${singleton}-active`,
+      SINGLETON_POD_NAME: pod,
+      SINGLETON_POD_UID: `uid-of-${pod}`,
+      SINGLETON_AGENT_PORT: '0',
+      SINGLETON_AGENT_STATE_FILE: join(dir, 'state.json'),
+      SINGLETON_SERVICE_ACCOUNT_DIR: dir,
+      KUBERNETES_SERVICE_HOST: hostname,
+      KUBERNETES_SERVICE_PORT: port,
+      ...env,
+    },
+  });
+  const log: LogLine[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => void log.push(JSON.parse(line) as LogLine));
+  const exited = once(child, 'close').then(([code]) => code as number | null);
+  const url = async (path: string): Promise<string> => {
+    const port = await until('the agent to say where it listens', () => {
+      if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+      return log.find(({ msg }) => msg === 'watching')?.['port'] as number | undefined;
+    });
+    return `http://${LOOPBACK}:${port}${path}`;
+  };
+  const state = async (): Promise<StateText> => (await (await fetch(await url('/v1/state'))).json()) as StateText;
+  return {
+    holder: `${pod}_uid-of-${pod}`,
+    pid: child.pid ?? 0,
+    dir,
+    log,
+    exited,
+    kill: (signal) => void child.kill(signal),
+    url,
+    state,
+    untilActive: (active) =>
+      until(`${pod} to be active: ${active}`, async () => {
+        const now = await state();
+        return now.active === active ? now : undefined;
+      }),
+  };
+}
+
+export async function endAgent(agent: AgentProcess | undefined): Promise<void> {
+  agent?.kill('SIGKILL');
+  await agent?.exited;
+  if (agent !== undefined) rmSync(agent.dir, { recursive: true, force: true });
+}
