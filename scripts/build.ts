@@ -27,3 +27,8 @@ chmodSync(join(dir, 'kubectl-singleton.js'), EXECUTABLE);
 const agent = await bundleOf({ 'agent-main': 'src/agent-main.ts' });
 await agent.write({ ...common, codeSplitting: false });
 await agent.close();
+
+// For workloads on Node: `singleton-operator/client`.
+const client = await bundleOf({ client: 'src/client/client.ts' });
+await client.write({ ...common, codeSplitting: false });
+await client.close();
