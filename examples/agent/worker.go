@@ -1,0 +1,89 @@
+// Go, standard library only: acts while this pod is the active one.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+type state struct {
+	Active      bool  `json:"active"`
+	Term        int64 `json:"term"`
+	ExpiresInMs int64 `json:"expiresInMs"`
+}
+
+var base = strings.TrimSuffix(os.Getenv("SINGLETON_STATE_URL"), "/state")
+
+// watch sends every state as it comes, and an inactive one when the agent is gone.
+func watch(states chan<- state) {
+	for {
+		if answer, err := http.Get(base + "/watch"); err == nil {
+			lines := bufio.NewScanner(answer.Body)
+			for lines.Scan() {
+				var next state
+				if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &next) == nil {
+					states <- next
+				}
+			}
+			answer.Body.Close()
+		}
+		states <- state{}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// work ends soon after ctx does. Give the term to whatever you write to.
+func work(ctx context.Context, term int64) {
+	for ctx.Err() == nil {
+		fmt.Println("acts under term", term)
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func main() {
+	states := make(chan state)
+	go watch(states)
+	var cancel context.CancelFunc = func() {}
+	var done chan struct{}
+	var term int64
+	var deadline *time.Timer = time.NewTimer(time.Hour)
+	stop := func() {
+		cancel()
+		if done != nil {
+			<-done
+		}
+		done = nil
+	}
+	for {
+		select {
+		case <-deadline.C:
+			stop()
+		case next := <-states:
+			if !next.Active || next.Term != term {
+				stop()
+			}
+			if !next.Active {
+				// Nothing acts here now: so another pod need not wait for a lease to expire.
+				if answer, err := http.Post(fmt.Sprintf("%s/stopped?term=%d", base, next.Term), "", nil); err == nil {
+					answer.Body.Close()
+				}
+				continue
+			}
+			// Every renewal moves the deadline.
+			deadline.Reset(time.Duration(next.ExpiresInMs) * time.Millisecond)
+			if done == nil {
+				term = next.Term
+				done = make(chan struct{})
+				ctx, end := context.WithCancel(context.Background())
+				cancel = end
+				go func(over chan struct{}) { work(ctx, next.Term); close(over) }(done)
+			}
+		}
+	}
+}
