@@ -27,7 +27,8 @@ func watch(states chan<- state) {
 			lines := bufio.NewScanner(answer.Body)
 			for lines.Scan() {
 				var next state
-				if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok && json.Unmarshal([]byte(text), &next) == nil {
+				text := lines.Text()
+				if strings.HasPrefix(text, "data: ") && json.Unmarshal([]byte(text[len("data: "):]), &next) == nil {
 					states <- next
 				}
 			}
@@ -49,10 +50,10 @@ func work(ctx context.Context, term int64) {
 func main() {
 	states := make(chan state)
 	go watch(states)
-	var cancel context.CancelFunc = func() {}
+	cancel := func() {}
 	var done chan struct{}
 	var term int64
-	var deadline *time.Timer = time.NewTimer(time.Hour)
+	deadline := time.NewTimer(time.Hour)
 	stop := func() {
 		cancel()
 		if done != nil {
