@@ -86,13 +86,17 @@ export interface RunningAgent {
 }
 
 /** Lease of 5 s, renewed every second. */
-export async function startAgent(server: LeaseServer, env: Record<string, string> = {}): Promise<RunningAgent> {
+export async function startAgent(
+  server: LeaseServer,
+  env: Record<string, string> = {},
+  command: readonly string[] = [MAIN],
+): Promise<RunningAgent> {
   const dir = mkdtempSync(join(tmpdir(), 'agent-'));
   const { hostname, port } = new URL(server.server?.url ?? '');
   writeFileSync(join(dir, 'ca.crt'), server.server?.certificate.cert ?? '');
   writeFileSync(join(dir, 'token'), 'token');
   const stateFile = join(dir, 'state.json');
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, command, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       SINGLETON_NAME: 'web',
