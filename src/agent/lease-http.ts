@@ -4,7 +4,7 @@
  */
 import { Agent, request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Lease } from '../api/objects.ts';
 import { LeaseError } from './ports.ts';
@@ -92,7 +92,7 @@ export class LeaseHttp implements LeaseSource {
   /** `take` reads the whole answer; it is called for a success only. */
   async #send<T>(call: Call, take: (response: IncomingMessage) => Promise<T>): Promise<T> {
     const { host, port } = this.#options;
-    const authorization = `Bearer ${await this.#freshToken()}`;
+    const authorization = `Bearer ${this.#freshToken()}`;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const headers = {
       authorization,
@@ -127,11 +127,12 @@ export class LeaseHttp implements LeaseSource {
     throw new LeaseError(status, `the API server answered ${status}: ${messageIn(text)}`);
   }
 
-  async #freshToken(): Promise<string> {
+  /** Once a minute, from memory: the threads that would read it meanwhile take a megabyte. */
+  #freshToken(): string {
     const nowMs = this.#options.monotonicMs();
     if (this.#token !== undefined && nowMs < this.#token.readAtMs + TOKEN_FRESH_MS) return this.#token.text;
     try {
-      const text = (await readFile(join(this.#options.accountDir, 'token'), 'utf8')).trim();
+      const text = readFileSync(join(this.#options.accountDir, 'token'), 'utf8').trim();
       this.#token = { text, readAtMs: nowMs };
       return text;
     } catch (error) {

@@ -13,7 +13,8 @@ const STOP = 'core/fence-stop.ts';
 const REQUESTS = 'core/fence-requests.ts';
 const LEASE = 'core/fence-lease.ts';
 const TIMING = 'api/timing.ts';
-/** The model's part of the inequality. */
+/** A kubelet's part of the inequality, and the model's of the operator's. */
+const KUBELET = '../test/simulation/agent-member.ts';
 const OPERATOR = '../test/simulation/agent-operator.ts';
 
 const agent = (mutation: Omit<Mutation, 'mode'>): Mutation => ({ ...mutation, mode: 'Agent' });
@@ -131,6 +132,13 @@ export const AGENT_MUTATIONS: readonly Mutation[] = [
     file: LEASE,
     find: 'metadata: { ...object.metadata, annotations:',
     replace: "metadata: { ...object.metadata, resourceVersion: '', annotations:",
+  },
+  {
+    name: 'longer-grace-of-the-pod',
+    what: 'a pod that is deleted is left longer than the sum says, and its kubelet does not probe it meanwhile',
+    file: KUBELET,
+    find: 'const graceMs = timing.stopGraceMs + timingOf(timing).enforcementDelayMs;',
+    replace: 'const graceMs = 30_000;',
   },
   {
     name: 'operator-counts-from-the-grant',
