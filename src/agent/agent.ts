@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly onExit: () => void;
 }
 
+const US_PER_MS = 1_000;
+
 type Write = FenceAction & { readonly kind: 'renew' | 'release' };
 
 export class Agent {
@@ -28,6 +30,7 @@ export class Agent {
   readonly #events: FenceEvent[] = [];
   #state: FenceState;
   #isStepping = false;
+  #sequence = 0;
   #cancelTimer: () => void = () => undefined;
   #hook: AbortController | undefined;
   #isHealthy = true;
@@ -58,6 +61,12 @@ export class Agent {
     const isOver = report.active && this.#options.clock.monotonicMs() >= report.untilMs;
     if (isOver) this.hear({ kind: 'timer' });
     return this.#state.told.report;
+  }
+
+  /** Microseconds since the machine was booted, and never the same twice: what is said later has a higher one. */
+  nextSequence(): number {
+    this.#sequence = Math.max(this.#sequence + 1, Math.floor(this.#options.clock.monotonicMs() * US_PER_MS));
+    return this.#sequence;
   }
 
   /** The workload was told to stop and is not known to have stopped. */
@@ -158,11 +167,9 @@ export class Agent {
   }
 
   #callHook(hook: Hook, term: number): void {
-    const { workload, logger, clock } = this.#options;
+    const { workload, logger } = this.#options;
     this.#hook = new AbortController();
-    // Microseconds since the machine was booted.
-    const sequence = Math.floor(clock.monotonicMs() * 1_000);
-    workload.callHook({ hook, term, sequence }, this.#hook.signal).then(
+    workload.callHook({ hook, term, sequence: this.nextSequence() }, this.#hook.signal).then(
       () => this.hear({ kind: 'hookAnswered', hook }),
       (error: unknown) => {
         logger.warn('a hook was not answered with success', { hook, term, error: messageOf(error) });

@@ -40,12 +40,16 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   const { settings, source, clock, logger, onExit } = options;
   const rules = rulesOf(settings);
   const remembered = readState(settings.stateFile);
-  const state = () => stateText(agent.report, clock);
+  // First what holds: to find out may itself be news that others hear.
+  const state = () => {
+    const { report } = agent;
+    return stateText(report, clock, agent.nextSequence());
+  };
   const watchers = new Watchers(state, {
     onStopped: (term) => agent.hear({ kind: 'acknowledged', term }),
     onGone: () => agent.hear({ kind: 'gone' }),
   });
-  const workload = workloadPort(options, rules, watchers);
+  const workload = workloadPort(options, rules, watchers, () => agent.nextSequence());
   const agent: Agent = new Agent({ rules, clock, source, workload, logger, remembered, onExit });
   const probes = userProbes(settings, clock);
   const server = await serveAgent({
@@ -82,6 +86,7 @@ function workloadPort(
   { settings, clock, logger, kill }: ProgramOptions,
   rules: FenceRules,
   watchers: Watchers,
+  nextSequence: () => number,
 ): WorkloadPort {
   const deadlines = { activate: ACTIVATE_DEADLINE_MS, deactivate: Math.max(rules.stopGraceMs, 1_000) };
   const { hooks, stateFile } = settings;
@@ -90,7 +95,7 @@ function workloadPort(
     publish: (told: Remembered) => {
       // Written down before anybody is told: an agent that dies in between remembers too much rather than too little.
       try {
-        writeState(stateFile, stateText(told.report, clock), told);
+        writeState(stateFile, stateText(told.report, clock, nextSequence()), told);
       } catch (error) {
         // To be told to stop is worth more than a note.
         logger.error('the state could not be written', { file: stateFile, error: String(error) });

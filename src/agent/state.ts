@@ -14,7 +14,7 @@ export interface StateText {
   readonly sequence: number;
 }
 
-export function stateText(report: Report, clock: Clock): StateText {
+export function stateText(report: Report, clock: Clock, sequence: number): StateText {
   const nowMs = clock.monotonicMs();
   const active = report.active && nowMs < report.untilMs;
   return {
@@ -22,6 +22,6 @@ export function stateText(report: Report, clock: Clock): StateText {
     term: report.term,
     since: new Date(clock.wallMs() - (nowMs - report.sinceMs)).toISOString(),
     expiresInMs: active ? Math.floor(report.untilMs - nowMs) : 0,
-    sequence: Math.floor(nowMs * 1_000),
+    sequence,
   };
 }

@@ -27,7 +27,7 @@ export class AgentCheckers implements ActWatcher {
   }
 
   exempt(member: string): void {
-    if (this.#acting.has(member)) this.#exempt.add(member);
+    this.#exempt.add(member);
   }
 
   /** I4, and that a token is never used again once a higher one was. */

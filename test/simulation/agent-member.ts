@@ -225,7 +225,7 @@ export class Member {
     this.#loopback(() =>
       agent?.process.deliver(() => {
         const { active, term, untilMs } = agent.agent.report;
-        const sequence = sequenceAt(this.options.machine);
+        const sequence = agent.agent.nextSequence();
         if (!active) return;
         this.#loopback(() =>
           workload.process.deliver(() => {
@@ -414,8 +414,6 @@ function leaseSource(api: KubernetesApi, deadlineMs: number): LeaseSource {
         .catch(failure),
   };
 }
-
-const sequenceAt = (machine: Machine): number => Math.floor(machine.monotonicMs() * 1_000);
 
 const nothing = (): void => undefined;
 const quietLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };

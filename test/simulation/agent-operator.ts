@@ -21,6 +21,8 @@ export interface GrantingOperator {
   move(): void;
   /** Nobody asks any more. */
   settle(): void;
+  /** The Lease or a pod was written. */
+  notice(): void;
 }
 
 export interface ModelOperatorOptions {
@@ -36,7 +38,10 @@ interface Running {
   readonly api: KubernetesApi;
 }
 
-const LOOK_EVERY_MS = 100;
+/** Without anything that happens. */
+const LOOK_EVERY_MS = 1_000;
+/** By its watch, nearly at once. */
+const NOTICED_MS = 1;
 const REF = { namespace: NAMESPACE, name: leaseName(SINGLETON) };
 
 export class ModelOperator implements GrantingOperator {
@@ -46,6 +51,7 @@ export class ModelOperator implements GrantingOperator {
   /** The Lease as it was seen last, and since when by this process's clock. */
   #seen: { readonly version: string; readonly atMs: number } | undefined;
   #isMoveWanted = false;
+  #wake: (() => void) | undefined;
 
   constructor(options: ModelOperatorOptions) {
     this.#options = options;
@@ -78,6 +84,7 @@ export class ModelOperator implements GrantingOperator {
 
   move(): void {
     this.#isMoveWanted = true;
+    this.notice();
   }
 
   settle(): void {
@@ -90,8 +97,25 @@ export class ModelOperator implements GrantingOperator {
     while (this.#running === running) {
       // What fails is tried again at the next look.
       await this.#look(running).catch(() => undefined);
-      await new Promise<void>((resolve) => running.process.clock.after(this.#pauseMs(running), resolve));
+      await this.#pause(running);
     }
+  }
+
+  notice(): void {
+    const running = this.#running;
+    this.#options.network.engine.after(NOTICED_MS, () => running?.process.deliver(() => this.#wake?.()));
+  }
+
+  #pause(running: Running): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+      const cancel = running.process.clock.after(this.#pauseMs(running), end);
+      this.#wake = end;
+    });
   }
 
   /** Not a moment later than what it waits for: then nothing hides a sum that is too short. */

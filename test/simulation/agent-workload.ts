@@ -75,7 +75,7 @@ export class Workload {
 
   /** Of the others: a call that a later one has overtaken is too late. */
   called({ hook, term, sequence }: HookCall, answer: () => void): void {
-    if (sequence < this.#sequence) return;
+    if (sequence <= this.#sequence) return;
     this.#sequence = sequence;
     if (hook === 'deactivate') return this.end(answer);
     this.begin(term);

@@ -80,6 +80,7 @@ export class AgentWorld {
       connect: (wire, user) => createSimulatedApi(this.server, wire, user),
     });
     this.server.onWrite((user, verb, before, after, type) => {
+      if (type === LEASE || type === POD) this.operator.notice();
       if (after === undefined || type !== LEASE) return;
       const lease = after as Lease;
       this.trace.note(user, `${verb} lease v${lease.metadata.resourceVersion} ${JSON.stringify(lease.spec)}`);
@@ -189,7 +190,7 @@ export class AgentWorld {
   }
 
   freeze(machine: Machine): void {
-    for (const member of this.on(machine)) this.checkers.exempt(member.name);
+    for (const member of this.on(machine)) if (member.workload?.isBusy === true) this.checkers.exempt(member.name);
     machine.isFrozen = true;
     for (const member of this.on(machine)) member.freeze();
   }
