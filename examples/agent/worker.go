@@ -16,6 +16,7 @@ type state struct {
 	Active      bool  `json:"active"`
 	Term        int64 `json:"term"`
 	ExpiresInMs int64 `json:"expiresInMs"`
+	Sequence    int64 `json:"sequence"`
 }
 
 var base = strings.TrimSuffix(os.Getenv("SINGLETON_STATE_URL"), "/state")
@@ -71,7 +72,7 @@ func main() {
 			}
 			if !next.Active {
 				// Nothing acts here now: so another pod need not wait for a lease to expire.
-				if answer, err := http.Post(fmt.Sprintf("%s/stopped?term=%d", base, next.Term), "", nil); err == nil {
+				if answer, err := http.Post(fmt.Sprintf("%s/stopped?term=%d&sequence=%d", base, next.Term, next.Sequence), "", nil); err == nil {
 					answer.Body.Close()
 				}
 				continue

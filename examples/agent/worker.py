@@ -23,11 +23,11 @@ class Singleton:
 
     def stopped(self):
         """Say that nothing acts any more, so that another pod need not wait for a lease to expire."""
-        term, self._to_acknowledge = self._to_acknowledge, None
-        if term is None:
+        state, self._to_acknowledge = self._to_acknowledge, None
+        if state is None:
             return
         try:
-            url = f"{BASE}/stopped?term={term}"
+            url = f"{BASE}/stopped?term={state['term']}&sequence={state['sequence']}"
             urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=1).close()
         except OSError:
             pass  # without an agent there is nobody to tell
@@ -49,7 +49,7 @@ class Singleton:
         said = state["sequence"] / 1e6
         self._term = state["term"]
         self._until = said + state["expiresInMs"] / 1000 if state["active"] else 0.0
-        self._to_acknowledge = None if state["active"] else state["term"]
+        self._to_acknowledge = None if state["active"] else state
 
 
 def work(term):

@@ -19,7 +19,7 @@ while :; do
       ;;
     *)
       # Nothing acts here now: so another pod need not wait for a lease to expire.
-      curl -sf --max-time 1 -o /dev/null -X POST "$base/stopped?term=$term"
+      curl -sf --max-time 1 -o /dev/null -X POST "$base/stopped?term=$term&sequence=$(field sequence)"
       sleep 0.2
       ;;
   esac

@@ -31,6 +31,8 @@ export class Agent {
   #state: FenceState;
   #isStepping = false;
   #sequence = 0;
+  /** What was said after this was said after the workload was asked to stop. */
+  #stopSequence = 0;
   #cancelTimer: () => void = () => undefined;
   #hook: AbortController | undefined;
   #isHealthy = true;
@@ -81,6 +83,14 @@ export class Agent {
     return this.#isHealthy;
   }
 
+  /**
+   * The workload does not act under `term`, and has heard what was said with `sequence`. An answer to what was said before
+   * the stop that is under way is no answer to it: it may have been told to act in between.
+   */
+  acknowledge(term: number, sequence: number): void {
+    if (sequence > this.#stopSequence) this.hear({ kind: 'acknowledged', term });
+  }
+
   /** Takes effect before it returns, unless it comes out of another event's effects: then right after that one. */
   hear(event: FenceEvent): void {
     this.#events.push(event);
@@ -104,6 +114,8 @@ export class Agent {
     const before = this.#state;
     const [state, actions] = step(before, event, this.#options.clock.monotonicMs());
     this.#state = state;
+    if (state.workload.kind === 'stopping' && before.workload !== state.workload && before.workload.kind !== 'stopping')
+      this.#stopSequence = this.nextSequence();
     this.#log(before, state);
     for (const action of actions) this.#perform(action);
   }

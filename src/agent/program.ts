@@ -46,7 +46,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     return stateText(report, clock, agent.nextSequence());
   };
   const watchers = new Watchers(state, {
-    onStopped: (term) => agent.hear({ kind: 'acknowledged', term }),
+    onStopped: (term, sequence) => agent.acknowledge(term, sequence),
     onGone: () => agent.hear({ kind: 'gone' }),
   });
   const workload = workloadPort(options, rules, watchers, () => agent.nextSequence());

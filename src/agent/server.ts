@@ -62,9 +62,10 @@ function answer(options: ServerOptions, incoming: IncomingMessage, response: Ser
     case 'GET /v1/watch':
       return options.watchers.add(response, searchParams.get('workload') ?? undefined);
     case 'POST /v1/stopped': {
-      const term = Number(searchParams.get('term') ?? NaN);
-      if (!Number.isSafeInteger(term)) return send(response, 400, { error: 'which term? ?term=<number>' });
-      options.watchers.acknowledge(term, searchParams.get('workload') ?? undefined);
+      const [term, sequence] = ['term', 'sequence'].map((name) => Number(searchParams.get(name) ?? NaN));
+      if (!isCount(term) || !isCount(sequence))
+        return send(response, 400, { error: 'by which state? ?term=<its term>&sequence=<its sequence>' });
+      options.watchers.acknowledge(term, sequence, searchParams.get('workload') ?? undefined);
       return send(response, 200, options.state());
     }
     default:
@@ -78,6 +79,8 @@ function probe(options: ServerOptions, incoming: IncomingMessage, response: Serv
   const isHealthy = isKubelet ? options.probe(container) : !options.isStopping();
   send(response, isHealthy ? 200 : 503, { healthy: isHealthy });
 }
+
+const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value);
 
 const isLocal = ({ socket }: IncomingMessage): boolean => /^(127\.|::1$|::ffff:127\.)/.test(socket.remoteAddress ?? '');
 

@@ -7,15 +7,15 @@ import type { StateText } from './state.ts';
 
 export interface WatcherEvents {
   /** All workloads say that they do not act under this term any more. */
-  readonly onStopped: (term: number) => void;
+  readonly onStopped: (term: number, sequence: number) => void;
   /** The last workload's connection has ended. */
   readonly onGone: () => void;
 }
 
 interface Workload {
   readonly response: ServerResponse;
-  /** Of the newest stop that it acknowledged. */
-  stoppedTerm: number;
+  /** Of the newest state by which it has stopped. */
+  stopped: { readonly term: number; readonly sequence: number };
 }
 
 /** A connection that nothing goes over may be forgotten on its way. */
@@ -43,7 +43,7 @@ export class Watchers {
     response.write(eventOf(this.#state()));
     if (name === undefined) return;
     const before = this.#workloads.get(name);
-    this.#workloads.set(name, { response, stoppedTerm: 0 });
+    this.#workloads.set(name, { response, stopped: { term: 0, sequence: 0 } });
     before?.response.end();
   }
 
@@ -52,15 +52,19 @@ export class Watchers {
     this.#write(eventOf(this.#state()));
   }
 
-  /** Without a name it speaks for all of them, as long as none of them watches. */
-  acknowledge(term: number, name?: string): void {
+  /**
+   * Without a name it speaks for all of them, as long as none of them watches.
+   *
+   * @param sequence of the state by which it has stopped
+   */
+  acknowledge(term: number, sequence: number, name?: string): void {
     if (name === undefined) {
-      if (this.#workloads.size === 0) this.#events.onStopped(term);
+      if (this.#workloads.size === 0) this.#events.onStopped(term, sequence);
       return;
     }
     const workload = this.#workloads.get(name);
     if (workload === undefined) return;
-    workload.stoppedTerm = Math.max(workload.stoppedTerm, term);
+    if (sequence > workload.stopped.sequence) workload.stopped = { term, sequence };
     this.#tellIfAllStopped(term);
   }
 
@@ -69,8 +73,11 @@ export class Watchers {
     for (const response of this.#all) response.end();
   }
 
+  /** As of the oldest word. */
   #tellIfAllStopped(term: number): void {
-    if ([...this.#workloads.values()].every(({ stoppedTerm }) => stoppedTerm >= term)) this.#events.onStopped(term);
+    const words = [...this.#workloads.values()].map(({ stopped }) => stopped);
+    if (words.some((word) => word.term < term)) return;
+    this.#events.onStopped(term, Math.min(...words.map(({ sequence }) => sequence)));
   }
 
   #closed(response: ServerResponse, name: string | undefined): void {

@@ -95,7 +95,10 @@ function stateOf(line: string, { url, name }: WatchOptions): State {
     sequence,
     leftMs: () => fromMs + expiresInMs - monotonicMs(),
     acknowledge: () => {
-      const sent = request(new URL(`stopped?workload=${name}&term=${term}`, url), { method: 'POST', agent: false });
+      const sent = request(new URL(`stopped?workload=${name}&term=${term}&sequence=${sequence}`, url), {
+        method: 'POST',
+        agent: false,
+      });
       // An agent that is gone hears nothing, and does not need to.
       sent.on('error', () => undefined);
       sent.on('response', (response) => response.resume());

@@ -121,6 +121,11 @@ const untilActive = (active: boolean): Promise<StateText> =>
     return now.active === active ? now : undefined;
   });
 const post = async (path: string): Promise<number> => (await fetch(url(path), { method: 'POST' })).status;
+/** By the state as it is now. */
+const stopped = async (term: number, workload = ''): Promise<number> =>
+  post(
+    `/v1/stopped?term=${term}&sequence=${(await state()).sequence}${workload === '' ? '' : `&workload=${workload}`}`,
+  );
 const kubelet = async (path = '/probe/liveness?container=app'): Promise<number> =>
   (await fetch(url(path), { headers: { 'user-agent': 'kube-probe/1.30' } })).status;
 const released = (): Promise<true> =>
@@ -191,7 +196,7 @@ describe('the state', () => {
     for (let step = 0; step < 50; step += 1) await clock.advance(100);
     expect(await state()).toMatchObject({ active: false });
     source.isDown = false;
-    expect(await post('/v1/stopped?term=4')).toBe(200);
+    expect(await stopped(4)).toBe(200);
     for (let step = 0; step < 10; step += 1) await clock.advance(100);
     expect(await state()).toMatchObject({ active: true, term: 4 });
   });
@@ -205,7 +210,7 @@ describe('the end of a term', () => {
     source.annotate({ [ANNOTATION.releaseRequested]: '4' });
     await untilActive(false);
     expect(source.lease.spec?.holderIdentity).toBe(ME);
-    await post('/v1/stopped?term=4');
+    await stopped(4);
     await released();
     expect(source.lease.metadata.annotations?.[ANNOTATION.releasedTerm]).toBe('4');
   });
@@ -216,9 +221,9 @@ describe('the end of a term', () => {
     source.grant(ME);
     await untilActive(true);
     program?.agent.hear({ kind: 'terminate' });
-    await post('/v1/stopped?term=4&workload=one');
+    await stopped(4, 'one');
     expect(program?.agent.isStopping).toBe(true);
-    await post('/v1/stopped?term=4&workload=two');
+    await stopped(4, 'two');
     await until('the end of the agent', () => exits > 0 || undefined);
     one.end();
     two.end();
@@ -244,6 +249,19 @@ describe('the end of a term', () => {
     expect(program?.agent.isStopping).toBe(true);
     workload.end();
     await released();
+  });
+
+  it('is not acknowledged by what was said before it', async () => {
+    await start();
+    const { sequence } = await state();
+    source.grant(ME);
+    await untilActive(true);
+    source.annotate({ [ANNOTATION.releaseRequested]: '4' });
+    await untilActive(false);
+    await post(`/v1/stopped?term=4&sequence=${sequence}`);
+    expect(program?.agent.isStopping).toBe(true);
+    await stopped(4);
+    expect(program?.agent.isStopping).toBe(false);
   });
 
   it('with a bad term is refused', async () => {

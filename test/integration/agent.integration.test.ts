@@ -30,8 +30,11 @@ const change = (patch: object): Promise<Lease> => suite().api.patch<Lease>(`${le
 const grant = (agent: AgentProcess, term: number): Promise<Lease> =>
   change({ spec: { holderIdentity: agent.holder, leaseTransitions: term } });
 const annotation = async (key: string): Promise<string | undefined> => (await lease()).metadata.annotations?.[key];
-const post = async (agent: AgentProcess, path: string): Promise<void> =>
-  void (await fetch(await agent.url(path), { method: 'POST' }));
+/** By the state as it is now. */
+const stopped = async (agent: AgentProcess): Promise<void> => {
+  const { sequence } = await agent.state();
+  await fetch(await agent.url(`/v1/stopped?term=1&sequence=${sequence}`), { method: 'POST' });
+};
 
 beforeAll(async () => {
   const { api, controlPlane, namespace } = suite();
@@ -102,7 +105,7 @@ describe('the agent', () => {
     expect(afterMs).toBeGreaterThan(1_000);
     expect(afterMs).toBeLessThan(3_000);
     proxy.thaw();
-    await post(one, '/v1/stopped?term=1');
+    await stopped(one);
     expect(await one.untilActive(true)).toMatchObject({ term: 1 });
   });
 
@@ -123,7 +126,7 @@ describe('the agent', () => {
     await change({ metadata: { annotations: { [ANNOTATION.releaseRequested]: '1' } } });
     await one.untilActive(false);
     expect((await lease()).spec?.holderIdentity).toBe(one.holder);
-    await post(one, '/v1/stopped?term=1');
+    await stopped(one);
     await until('the release', async () => (await lease()).spec?.holderIdentity === '' || undefined);
     expect(await annotation(ANNOTATION.releasedTerm)).toBe('1');
   });
@@ -151,7 +154,7 @@ describe('the agent', () => {
     await one.untilActive(true);
     one.kill('SIGTERM');
     await one.untilActive(false);
-    await post(one, '/v1/stopped?term=1');
+    await stopped(one);
     expect(await one.exited).toBe(0);
     expect((await lease()).spec?.holderIdentity).toBe('');
   });

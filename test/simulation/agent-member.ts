@@ -61,6 +61,7 @@ export class Member {
   #workload: Workload | undefined;
   #agent: { readonly agent: Agent; readonly process: SimulatedProcess; readonly wire: FaultyWire } | undefined;
   #remembered: Remembered | undefined;
+  #toldSequence = 0;
   #starts = 0;
   readonly #onWrite: (() => void)[] = [];
   /** The kubelet kills it, and does not probe it again before it is another one. */
@@ -217,7 +218,12 @@ export class Member {
   /** What it hears first comes from the agent itself, after that has noticed the end of the connection before. */
   #connectClient(): void {
     const agent = this.#agent;
-    this.#loopback(() => agent?.process.deliver(() => this.#tellClient()));
+    this.#loopback(() =>
+      agent?.process.deliver(() => {
+        this.#toldSequence = agent.agent.nextSequence();
+        this.#tellClient();
+      }),
+    );
   }
 
   #answerState(workload: Workload): void {
@@ -299,6 +305,7 @@ export class Member {
       publish: (told) => {
         if (this.#agent?.process !== process && this.#agent !== undefined) return;
         this.#remembered = told;
+        this.#toldSequence = this.#agent?.agent.nextSequence() ?? 0;
         if (this.options.kind === 'client') process.send(() => this.#tellClient());
       },
       callHook: (call, signal) => this.#callHook(process, call, signal),
@@ -328,9 +335,11 @@ export class Member {
     this.#loopback(() => {
       const [workload, agent, told] = [this.#workload, this.#agent, this.#remembered];
       if (workload === undefined || agent === undefined || told === undefined) return;
+      // As it was when it was said.
+      const sequence = this.#toldSequence;
       workload.process.deliver(() =>
         workload.hear(told.report, (term) => {
-          this.#tellAgent((agent) => agent.hear({ kind: 'acknowledged', term }));
+          this.#tellAgent((agent) => agent.acknowledge(term, sequence));
         }),
       );
     });

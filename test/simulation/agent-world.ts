@@ -190,7 +190,7 @@ export class AgentWorld {
   }
 
   freeze(machine: Machine): void {
-    for (const member of this.on(machine)) if (member.workload?.isBusy === true) this.checkers.exempt(member.name);
+    for (const member of this.on(machine)) this.checkers.exempt(member.name);
     machine.isFrozen = true;
     for (const member of this.on(machine)) member.freeze();
   }
