@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createMachineClock } from './agent/clock.ts';
 import { LeaseHttp } from './agent/lease-http.ts';
 import { createAgentLogger } from './agent/log.ts';
+import { workloadProcesses } from './agent/processes.ts';
 import { requestDeadlineMs, startProgram } from './agent/program.ts';
 import { SettingsError, parseSettings } from './agent/settings.ts';
 import type { AgentSettings } from './agent/settings.ts';
@@ -28,7 +29,15 @@ async function run(settings: AgentSettings): Promise<void> {
     process.exit(0);
   };
   const kill = (pid: number): void => void process.kill(pid, 'SIGKILL');
-  const { agent, server } = await startProgram({ settings, source, clock, logger, kill, onExit });
+  const { agent, server } = await startProgram({
+    settings,
+    source,
+    clock,
+    logger,
+    kill,
+    processes: workloadProcesses,
+    onExit,
+  });
   const stop = (): void => agent.hear({ kind: 'terminate' });
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);

@@ -6,7 +6,7 @@ import type { FenceRules, Remembered } from '../core/fence-types.ts';
 import { Agent } from './agent.ts';
 import { callHook, urlOf } from './hooks.ts';
 import type { LeaseSource, WorkloadPort } from './ports.ts';
-import { killAll, workloadProcesses } from './processes.ts';
+import { killAll } from './processes.ts';
 import { serveAgent } from './server.ts';
 import type { AgentServer } from './server.ts';
 import type { AgentSettings } from './settings.ts';
@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly source: LeaseSource;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Of the workload, where they can be seen. */
+  readonly processes: () => readonly number[];
   readonly kill: (pid: number) => void;
   readonly onExit: () => void;
 }
@@ -61,7 +63,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     isStopping: () => agent.isStopping,
   });
   agent.start();
-  const look = settings.timing.enforcement === 'Signal' ? lookForProcesses(agent) : undefined;
+  const look = settings.timing.enforcement === 'Signal' ? lookForProcesses(agent, options.processes) : undefined;
   return {
     server,
     agent,
@@ -83,7 +85,7 @@ const rulesOf = ({ timing, holder, hooks, probes }: AgentSettings): FenceRules =
   });
 
 function workloadPort(
-  { settings, clock, logger, kill }: ProgramOptions,
+  { settings, clock, logger, kill, processes }: ProgramOptions,
   rules: FenceRules,
   watchers: Watchers,
   nextSequence: () => number,
@@ -106,7 +108,7 @@ function workloadPort(
     },
     callHook: (call, signal) => callHook(urlOf(hooks, call.hook), call, deadlines[call.hook], signal),
     kill: () => {
-      const failures = killAll(workloadProcesses(), kill);
+      const failures = killAll(processes(), kill);
       if (failures.length > 0) logger.error('processes could not be killed', { failures });
     },
   };
@@ -119,12 +121,13 @@ const userProbes = ({ probes }: AgentSettings, clock: Clock): Map<string, UserPr
     ),
   );
 
-/** Gone: there were processes of the workload, and none is there now, neither an old nor a new one. */
-function lookForProcesses(agent: Agent): NodeJS.Timeout {
+/** Gone: none of the workload's processes is there, neither an old nor a new one. */
+function lookForProcesses(agent: Agent, processes: () => readonly number[]): NodeJS.Timeout {
   let wereThere = false;
   return setInterval(() => {
-    const areThere = workloadProcesses().length > 0;
-    if (wereThere && !areThere) agent.hear({ kind: 'gone' });
+    const areThere = processes().length > 0;
+    // One that ended before it was asked to stop, too, has nothing left to stop.
+    if (!areThere && (wereThere || agent.isStopping)) agent.hear({ kind: 'gone' });
     wereThere = areThere;
   }, LOOK_EVERY_MS);
 }

@@ -71,6 +71,8 @@ let source: FakeLease;
 let program: Program | undefined;
 let exits = 0;
 let killed: number[] = [];
+/** Processes of the workload. */
+let running: number[] = [];
 let log: { readonly message: string; readonly fields: LogFields | undefined }[] = [];
 
 beforeEach(() => {
@@ -80,6 +82,7 @@ beforeEach(() => {
   source = new FakeLease();
   exits = 0;
   killed = [];
+  running = [];
   log = [];
 });
 
@@ -108,8 +111,12 @@ async function start(env: Environment = {}): Promise<Program> {
     KUBERNETES_SERVICE_HOST: '127.0.0.1',
     ...env,
   });
-  const kill = (pid: number): void => void killed.push(pid);
-  program = await startProgram({ settings, source, clock, logger, kill, onExit: () => void (exits += 1) });
+  const kill = (pid: number): void => {
+    killed.push(pid);
+    running = running.filter((other) => other !== pid);
+  };
+  const processes = (): readonly number[] => running;
+  program = await startProgram({ settings, source, clock, logger, kill, processes, onExit: () => void (exits += 1) });
   return program;
 }
 
@@ -267,6 +274,40 @@ describe('the end of a term', () => {
   it('with a bad term is refused', async () => {
     await start();
     expect(await post('/v1/stopped')).toBe(400);
+  });
+});
+
+describe('enforcement Signal', () => {
+  const SIGNAL = { SINGLETON_ENFORCEMENT: 'Signal' };
+
+  it('kills what has not stopped when its grace is over, and releases when it is gone', async () => {
+    running = [17, 18];
+    await start(SIGNAL);
+    source.grant(ME);
+    await untilActive(true);
+    source.annotate({ [ANNOTATION.releaseRequested]: '4' });
+    await untilActive(false);
+    for (let step = 0; step < 20; step += 1) await clock.advance(100);
+    expect(killed).toEqual([17, 18]);
+    await released();
+  });
+
+  it('releases when the processes of the workload have ended', async () => {
+    running = [17];
+    await start(SIGNAL);
+    source.grant(ME);
+    await untilActive(true);
+    running = [];
+    await released();
+    expect(killed).toEqual([]);
+  });
+
+  it('releases without a grace what has ended before it was asked to stop', async () => {
+    await start(SIGNAL);
+    source.grant(ME);
+    await untilActive(true);
+    source.annotate({ [ANNOTATION.releaseRequested]: '4' });
+    await released();
   });
 });
 

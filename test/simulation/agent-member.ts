@@ -309,7 +309,11 @@ export class Member {
         if (this.options.kind === 'client') process.send(() => this.#tellClient());
       },
       callHook: (call, signal) => this.#callHook(process, call, signal),
-      kill: () => this.#workload?.kill(),
+      kill: () => {
+        // Nothing is there to be killed, which is what the agent wants to know.
+        if (this.#workload?.process.isAlive !== true) this.#tellAgent((agent) => agent.hear({ kind: 'gone' }));
+        else this.#workload.kill();
+      },
     };
   }
 
