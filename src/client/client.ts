@@ -56,6 +56,8 @@ class Client {
   #running: Running | undefined;
   #latest: State | undefined;
   #deadline: NodeJS.Timeout | undefined;
+  /** Of the state whose deadline is over. */
+  #overSequence: number | undefined;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(run: WhileActive, options: OnActiveOptions) {
@@ -86,9 +88,14 @@ class Client {
     if (state !== undefined && this.#latest !== undefined && state.sequence < this.#latest.sequence) return;
     this.#latest = state;
     clearTimeout(this.#deadline);
-    const leftMs = state?.active === true ? state.leftMs() - (this.#options.earlyMs ?? EARLY_MS) : 0;
+    const isOver = state?.active !== true || state.sequence === this.#overSequence;
+    const leftMs = isOver ? 0 : state.leftMs() - (this.#options.earlyMs ?? EARLY_MS);
     if (state === undefined || leftMs <= 0) return void this.#stopAndTell(state);
-    this.#deadline = setTimeout(() => void this.#stop(), leftMs);
+    this.#deadline = setTimeout(() => {
+      // A timer may be early by a millisecond: that must not look like time enough to begin again.
+      this.#overSequence = state.sequence;
+      void this.#stop();
+    }, leftMs);
     if (this.#running === undefined) return this.#start(state.term);
     // What was aborted settles first; then it is looked at again what holds by then.
     if (this.#running.term !== state.term) void this.#stop();
