@@ -10,6 +10,7 @@ import { disruptionBudget } from '../src/core/budget.ts';
 import { headlessService, routingService, templateRevision } from '../src/core/objects.ts';
 import { noMemory, noNodeLoss } from '../src/core/snapshot.ts';
 import type {
+  AgentPlatform,
   BudgetView,
   Instant,
   LeaseView,
@@ -53,6 +54,9 @@ export function aSpec(fields: object = {}): Spec {
   return parsed.spec;
 }
 
+/** What a snapshot has in mode `Agent`. */
+export const AN_AGENT: AgentPlatform = { image: 'agent', hasSidecars: true, hasProbeGrace: true };
+
 const DEFAULT_SPEC = aSpec();
 const DEFAULT_REVISION = templateRevision(DEFAULT_SPEC);
 
@@ -94,6 +98,8 @@ export class PodBuilder {
   finished = (): PodBuilder => this.notReady().but({ phase: 'Succeeded' });
   terminating = (): PodBuilder => this.but({ terminating: true });
   evicting = (): PodBuilder => this.but({ terminating: true, evicting: true });
+  withAgent = (leaseDurationMs = 10_000): PodBuilder => this.but({ agent: { leaseDurationMs } });
+  stopped = (): PodBuilder => this.failed().but({ hasStopped: true });
   noFailover = (): PodBuilder => this.but({ noFailover: true });
   created = (ms: number): PodBuilder => this.but({ createdWallMs: WALL_MS + ms });
   version = (resourceVersion: string): PodBuilder => this.but({ resourceVersion });
@@ -364,6 +370,32 @@ export function aSteadyState({ members = 3, term = 1 } = {}): SnapshotBuilder {
     .leaseHeldBy(0, term)
     .serviceSelecting(term)
     .routed(0)
+    .told();
+}
+
+/**
+ * The same in mode `Agent`: slot 0 has renewed its term, and the Lease was seen as it is `seenMs` ago. Its lease lasts 10 s.
+ */
+export function aFencedState({ members = 3, term = 1, seenMs = 0 } = {}): SnapshotBuilder {
+  const spec = aSpec({ replicas: members, fencing: { mode: 'Agent' } });
+  const revision = templateRevision(spec);
+  const pods = Array.from({ length: members }, (_, slot) => {
+    const pod = aPod().slot(slot).ready(slot).withAgent().revision(revision);
+    return slot === 0 ? pod.active(term) : pod;
+  });
+  const { uid, resourceVersion } = aLease();
+  return aSnapshot()
+    .butSingleton({ spec })
+    .but({ agent: AN_AGENT })
+    .with(...pods)
+    .leaseHeldBy(0, term)
+    .lease({ leaseDurationMs: 10_000, renewedTerm: term })
+    .serviceSelecting(term)
+    .routed(0)
+    .remembering({
+      leaseSeen: { uid, resourceVersion, sinceMs: NOW.monotonicMs - seenMs, isReplaced: false, term },
+      access: { atMs: NOW.monotonicMs, account: undefined },
+    })
     .told();
 }
 

@@ -33,6 +33,31 @@ export const ANNOTATION = {
   releasedTerm: `${GROUP}/released-term`,
   /** On the Lease, mode `Agent`, by the operator: the term whose holder is asked to fence and release. */
   releaseRequested: `${GROUP}/release-requested`,
+  /** On the Lease, by the operator: what the release is asked for, as JSON (see core/release.ts). */
+  release: `${GROUP}/release`,
+} as const;
+
+/** The container that the operator puts beside the workload in fencing mode `Agent`, and the volume that they share. */
+export const AGENT_CONTAINER = 'singleton-agent';
+export const STATE_VOLUME = 'singleton-state';
+
+/** Environment of the agent, and of the workload beside it. */
+export const AGENT_ENV = {
+  name: 'SINGLETON_NAME',
+  namespace: 'SINGLETON_NAMESPACE',
+  lease: 'SINGLETON_LEASE',
+  podName: 'SINGLETON_POD_NAME',
+  podUid: 'SINGLETON_POD_UID',
+  port: 'SINGLETON_AGENT_PORT',
+  stateFile: 'SINGLETON_STATE_FILE',
+  stateUrl: 'SINGLETON_STATE_URL',
+  leaseDurationMs: 'SINGLETON_LEASE_DURATION_MS',
+  renewIntervalMs: 'SINGLETON_RENEW_INTERVAL_MS',
+  stopGraceMs: 'SINGLETON_STOP_GRACE_MS',
+  enforcement: 'SINGLETON_ENFORCEMENT',
+  onApiLoss: 'SINGLETON_ON_API_LOSS',
+  onActivateUrl: 'SINGLETON_ON_ACTIVATE_URL',
+  onDeactivateUrl: 'SINGLETON_ON_DEACTIVATE_URL',
 } as const;
 
 /** On a pod (label or annotation) or a node (label or annotation), with the value "true": never a candidate. */
@@ -52,6 +77,8 @@ export type Role = (typeof ROLE)[keyof typeof ROLE];
 export const leaseName = (singleton: string): string => `${singleton}-active`;
 export const serviceName = (singleton: string): string => singleton;
 export const budgetName = (singleton: string): string => singleton;
+/** ServiceAccount, Role and RoleBinding of the members' agents. */
+export const agentAccessName = (singleton: string): string => `${singleton}-agent`;
 export const headlessServiceName = (singleton: string): string => `${singleton}-members`;
 
 /**

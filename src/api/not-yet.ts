@@ -3,7 +3,7 @@
  * sets, the descriptions in the CRD say it (`kubectl explain`), and the README's list is written from it. To make a
  * field work, remove it here and run `npm run generate`.
  */
-import { type Spec, parseSpec } from './spec.ts';
+import type { Spec } from './spec.ts';
 
 export interface NotYet {
   /** `spec.…`. Stands for all that is below it. */
@@ -14,36 +14,11 @@ export interface NotYet {
   readonly isSet: (spec: Spec) => boolean;
 }
 
-const defaultSpec = (mode: Spec['fencing']['mode']): Spec => {
-  const template = { spec: { containers: [{ name: 'any', ports: [{ containerPort: 80 }] }] } };
-  const parsed = parseSpec({ template, fencing: { mode } }, { name: 'any' });
-  if (!parsed.ok) throw new Error(`the defaults break the rules: ${JSON.stringify(parsed.problems)}`);
-  return parsed.spec;
-};
-
-const DEFAULTS = { Routing: defaultSpec('Routing'), Agent: defaultSpec('Agent') } as const;
-
-/** Compared with the defaults of the spec's own fencing mode. The values are made of JSON, in the schema's order. */
-const differs =
-  (field: (spec: Spec) => unknown) =>
-  (spec: Spec): boolean =>
-    JSON.stringify(field(spec)) !== JSON.stringify(field(DEFAULTS[spec.fencing.mode]));
-
 export const NOT_YET: readonly NotYet[] = [
   {
-    path: 'spec.election.leaseDurationSeconds',
-    sentence: 'ignored: there is no agent.',
-    isSet: differs(({ election }) => election.leaseDurationMs),
-  },
-  {
-    path: 'spec.election.renewIntervalSeconds',
-    sentence: 'ignored: there is no agent.',
-    isSet: differs(({ election }) => election.renewIntervalMs),
-  },
-  {
-    path: 'spec.fencing',
-    sentence: 'mode Agent behaves as Routing: exclusive routing is promised, exclusive execution is not.',
-    isSet: ({ fencing }) => JSON.stringify(fencing) !== JSON.stringify(DEFAULTS.Routing.fencing),
+    path: 'spec.fencing.onApiLoss',
+    sentence: 'Hold behaves as Fence.',
+    isSet: ({ fencing }) => fencing.onApiLoss === 'Hold',
   },
 ];
 

@@ -55,10 +55,17 @@ export interface ContainerStatus {
   lastState?: ContainerState;
 }
 
+export interface Container {
+  name: string;
+  readinessProbe?: unknown;
+  env?: { name: string; value?: string }[];
+}
+
 export interface Pod extends KubeObject {
   spec?: {
     nodeName?: string;
-    containers?: { name: string; readinessProbe?: unknown }[];
+    initContainers?: Container[];
+    containers?: Container[];
   };
   status?: {
     phase?: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
@@ -66,6 +73,7 @@ export interface Pod extends KubeObject {
     message?: string;
     podIP?: string;
     conditions?: Condition[];
+    initContainerStatuses?: ContainerStatus[];
     containerStatuses?: ContainerStatus[];
   };
 }

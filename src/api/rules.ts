@@ -3,6 +3,7 @@
  * stands here twice, side by side: as a check (the one that counts, since old API servers know no CEL) and, where it can
  * be said in CEL, as `x-kubernetes-validations` for the CRD, so that newer servers refuse at once what `check` would.
  */
+import { AGENT_RULES } from './agent-rules.ts';
 import { DNS_1035 } from './fields.ts';
 import { LABEL, MAX_NAME_LENGTH } from './names.ts';
 import { type Problem, anyOf, problem, show } from './problems.ts';
@@ -366,6 +367,7 @@ export const RULES: readonly Rule[] = [
   serviceType,
   priorities,
   timing,
+  ...AGENT_RULES,
 ];
 
 /** The Service has the singleton's name, and the names of Services are the narrowest that Kubernetes has. */

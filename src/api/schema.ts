@@ -13,6 +13,7 @@ import {
   oneOfOr,
   portNumber,
   secondsOr,
+  stringLike,
   wholeNumber,
   wholeNumberOr,
 } from './fields.ts';
@@ -29,6 +30,7 @@ const container = z.looseObject({
   name: z.string(),
   ports: z.array(containerPort).optional(),
   readinessProbe: z.unknown().optional(),
+  livenessProbe: z.unknown().optional(),
 });
 
 /**
@@ -164,6 +166,23 @@ const failover = z
       'are under switchover and update.',
   );
 
+const hook = (when: string) =>
+  z
+    .object({
+      path: stringLike(/^\/[^\s?#]*$/, 1024, 'a path such as /activate', 'Path of the call, a POST.'),
+      port: portNumber('Port of the workload that is called, on 127.0.0.1.'),
+    })
+    .optional()
+    .describe(`A call to the workload ${when}. Answered with a status from 200 to 299 it counts as done.`);
+
+const hooks = z
+  .object({
+    onActivate: hook('when it becomes active, before traffic is routed to it'),
+    onDeactivate: hook('when it has to stop acting as active; the answer acknowledges that it has stopped'),
+  })
+  .optional()
+  .describe('For mode Agent: how the workload is told, beside the state that it can ask for or watch.');
+
 const fencing = z
   .object({
     mode: oneOfOr(
@@ -192,6 +211,7 @@ const fencing = z
       'For mode Agent: what an active does that cannot reach the API server. Fence: it stops at the fence deadline. ' +
         'Hold: it goes on for as long as every peer agent promises not to become active.',
     ),
+    hooks,
   })
   .prefault({})
   .describe('How far it is made sure that the old active has stopped before a new one is granted.');

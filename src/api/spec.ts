@@ -18,6 +18,12 @@ export type Strategy = StructuredSpec['election']['strategy'];
 export type Preference = NonNullable<StructuredSpec['election']['preferences']>[number];
 export type LabelSelector = NonNullable<StructuredSpec['selector']>;
 
+/** A call to the workload, on 127.0.0.1. */
+export interface Hook {
+  readonly path: string;
+  readonly port: number;
+}
+
 /** A spec with every default in place and every rule held. Times are in milliseconds. */
 export interface Spec {
   readonly replicas: number;
@@ -56,6 +62,10 @@ export interface Spec {
     readonly enforcement: StructuredSpec['fencing']['enforcement'];
     readonly stopGraceMs: number;
     readonly onApiLoss: StructuredSpec['fencing']['onApiLoss'];
+    readonly hooks?: {
+      readonly onActivate?: Hook | undefined;
+      readonly onDeactivate?: Hook | undefined;
+    };
   };
   readonly update: {
     readonly minReadyMs: number;
@@ -193,6 +203,7 @@ const resolved = (spec: StructuredSpec): Spec => ({
     enforcement: spec.fencing.enforcement,
     stopGraceMs: spec.fencing.stopGraceSeconds * SECOND_MS,
     onApiLoss: spec.fencing.onApiLoss,
+    ...(spec.fencing.hooks !== undefined && { hooks: spec.fencing.hooks }),
   },
   update: {
     minReadyMs: spec.update.minReadySeconds * SECOND_MS,

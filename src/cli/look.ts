@@ -64,7 +64,7 @@ export async function lookAt(api: KubernetesApi, clock: Clock, ref: Ref): Promis
   await Promise.all(fills);
   const now = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
   const key = keyOf(ref.namespace, ref.name);
-  const observation = observe(key, caches, new Recollections().get(key), troubles);
+  const observation = observe(key, caches, new Recollections().get(key), { troubles });
   if (observation === undefined) throw noSuch(ref);
   const { snapshot } = observation;
   return { snapshot: { ...snapshot, memory: afterLooking(snapshot, now) }, now, unread };

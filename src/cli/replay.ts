@@ -88,8 +88,9 @@ function parsed(text: string, parse: (text: string) => unknown): Saved | undefin
 
 function decided({ now, plan: logged, msg: message }: Saved, snapshot: Snapshot, name: string): Replayed {
   try {
-    const plan = decide(snapshot, now ?? { monotonicMs: 0, wallMs: 0 });
-    const violations = [...violationsIn(snapshot), ...violationsOf(plan, snapshot)];
+    const at = now ?? { monotonicMs: 0, wallMs: 0 };
+    const plan = decide(snapshot, at);
+    const violations = [...violationsIn(snapshot), ...violationsOf(plan, snapshot, at)];
     return {
       message,
       logged,

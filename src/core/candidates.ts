@@ -1,6 +1,7 @@
 /** Who could be the active now, and who first. */
 import type { Spec } from '../api/spec.ts';
 import { avoidance, isAvoided } from './avoidance.ts';
+import { isFenced } from './fencing.ts';
 import { isHolder } from './lease.ts';
 import { isLost } from './node-loss.ts';
 import { byRank, rank } from './rank.ts';
@@ -24,7 +25,8 @@ export type Eligibility =
         | 'NotReady'
         | 'NoFailover'
         | 'NoFailoverNode'
-        | 'NotSelected';
+        | 'NotSelected'
+        | 'NoAgent';
     };
 
 type Unfit = Extract<Eligibility, { eligible: false }>;
@@ -42,6 +44,7 @@ export const eligibility = (member: Member, snapshot: Snapshot, now: Instant): E
   notSelected(member) ??
   withoutSlot(member, snapshot) ??
   excluded(member, snapshot) ??
+  withoutAgent(member, snapshot) ??
   notUp(member) ??
   READY;
 
@@ -84,6 +87,12 @@ function excluded(member: Member, { nodes }: Snapshot) {
   if (member.noFailover) return not('NoFailover');
   return member.node !== undefined && nodes[member.node]?.noFailover === true ? not('NoFailoverNode') : undefined;
 }
+
+/** Once somebody is the active whom an agent can stop, so must everybody be who comes after. */
+const withoutAgent = ({ agent }: Member, snapshot: Snapshot) =>
+  agent === undefined && snapshot.lease !== undefined && isFenced(snapshot, snapshot.lease)
+    ? not('NoAgent')
+    : undefined;
 
 function notUp(member: Member) {
   if (member.node === undefined) return not('Unscheduled');

@@ -7,6 +7,7 @@ import type { Status } from '../api/types.ts';
 import { isAdopting } from './adoption.ts';
 import { isBudgetTaken } from './budget.ts';
 import { standing } from './candidates.ts';
+import { awaitsRenewal } from './fencing.ts';
 import { routingTerm } from './lease.ts';
 import { isLost } from './node-loss.ts';
 import { notTaken, templateRevision } from './objects.ts';
@@ -60,6 +61,10 @@ function readyVerdict({ snapshot, need, now }: Situation): Verdict {
   if (isLost(member, snapshot, now)) return unwell('ActiveNodeLost', need?.message ?? 'the node of the active is lost');
   if (!member.ready) return unwell('ActiveNotReady', `the active pod ${member.pod} is not Ready`);
   if (member.terminating) return unwell('ActiveTerminating', `the active pod ${member.pod} is being deleted`);
+  if (awaitsRenewal(snapshot, lease)) {
+    const message = `the agent of pod ${member.pod} has not taken up term ${lease.term} yet`;
+    return ['False', 'AgentNotRenewed', message];
+  }
   if (!isFlipped(snapshot, lease))
     return ['False', 'NotRouted', `the Service does not select term ${routingTerm(lease)} yet`];
   if (!isRouted(snapshot, member)) {

@@ -84,7 +84,7 @@ export function explain(snapshot: Snapshot, now: Instant): Explanation {
     members: standings(snapshot, now),
     next,
     ifActiveFailed: failed && outlook(failed, now),
-    broken: [...violationsIn(snapshot), ...violationsOf(plan, snapshot)].map(
+    broken: [...violationsIn(snapshot), ...violationsOf(plan, snapshot, now)].map(
       ({ invariant, message }) => `${invariant}: ${message}`,
     ),
     unknown: unknownOf(snapshot, plan, { next, now }),

@@ -9,6 +9,7 @@
  */
 import { holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
+import { lastHolder } from './lease.ts';
 import type { Need } from './move.ts';
 import type { Failure, Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
 
@@ -28,6 +29,8 @@ const IS_OWN_FAILURE: ReadonlySet<Need['reason']> = new Set([
   'ActiveFinished',
   'ActiveCrashed',
   'ActiveUnready',
+  'AgentSilent',
+  'AgentReleased',
 ]);
 
 /** A switchover that is rolled back because the new active failed is a failure of that one, too. */
@@ -50,10 +53,10 @@ export function failuresWith(snapshot: Snapshot, spec: Spec, lease: LeaseView, n
 
 type MoveFailures = readonly Failure[] | undefined;
 
-const failureOf = ({ holder, move }: LeaseView, { since }: Need): Failure => ({
-  holder,
+const failureOf = (lease: LeaseView, { since }: Need): Failure => ({
+  holder: lastHolder(lease),
   atWallMs: since.wallMs,
-  reignMs: Math.max(0, since.wallMs - (move?.grantedWallMs ?? since.wallMs)),
+  reignMs: Math.max(0, since.wallMs - (lease.move?.grantedWallMs ?? since.wallMs)),
 });
 
 /**

@@ -1,6 +1,7 @@
 /** Why a move that is needed waits: an ordered list of named checks, the first that holds is the answer. */
 import type { Spec } from '../api/spec.ts';
 import { backoffOverAtMs } from './failures.ts';
+import { fencingHold, isFenced, isFencing } from './fencing.ts';
 import type { Need } from './move.ts';
 import { nodeLossHold } from './node-loss.ts';
 import { objectNames } from './objects.ts';
@@ -38,6 +39,9 @@ const serviceTaken: Check = ({ snapshot }) =>
 
 /** What a silent node's pods do nobody can tell; how long that is waited out, or whether at all, is its user's to say. */
 const nodeLoss: Check = ({ snapshot, spec, need, now }) => {
+  const { lease } = snapshot;
+  // By its agent it is known when it has stopped, whatever its node does.
+  if (lease !== undefined && isFenced(snapshot, lease)) return undefined;
   const trouble = need.trouble ?? need.reason;
   return trouble === 'NodeLost' || trouble === 'ActiveVanished'
     ? nodeLossHold(snapshot, spec, need.message, now)
@@ -86,9 +90,16 @@ const noCandidate: Check = ({ need, candidates, spec }) =>
       }
     : undefined;
 
+/** Invariant I5, in mode `Agent`. Last: nobody is asked to stop while there is nobody who may take over. */
+const fencing: Check = ({ snapshot, spec, need, now }) => {
+  const { lease } = snapshot;
+  if (lease === undefined || !isFencing(spec)) return undefined;
+  return fencingHold({ snapshot, lease, now }, need.message);
+};
+
 const drainWaits = ({ disruptionBudget }: Spec): string => (disruptionBudget ? ', so the drain has to wait' : '');
 
-const CHECKS: readonly Check[] = [paused, serviceTaken, nodeLoss, unreadyGrace, noCandidate, backoff];
+const CHECKS: readonly Check[] = [paused, serviceTaken, nodeLoss, unreadyGrace, noCandidate, backoff, fencing];
 
 export function firstHold(question: MoveQuestion): Hold | undefined {
   for (const check of CHECKS) {

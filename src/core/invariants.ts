@@ -6,15 +6,17 @@
  *   I1  terms of one singleton strictly increase; a term has one holder, ever
  *   I2  at most one pod matches the selector of the Service that the operator owns
  *   I3  at most one pod has `role: active`
- *   I5  no grant while paused (fencing mode `Agent`, not acted upon yet, will demand proof here too)
+ *   I5  no grant while paused, and in fencing mode `Agent` none without proof that the old active has stopped
  *   I7  a member is never deleted by the operator while it is the active
  *
  * I2 and I3 can be broken by anybody who may edit labels, and are then healed by the next plan: over a state they tell
  * that something was broken, not by whom. I1 over a step, I5 and I7 are the operator's own.
  */
 import { LABEL, ROLE, holderIdentity } from '../api/names.ts';
+import { isFencing, proofOf } from './fencing.ts';
+import type { FencingQuestion } from './fencing.ts';
 import type { Action, Plan } from './plan.ts';
-import type { LeaseView, Member, Snapshot } from './snapshot.ts';
+import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
 
 export interface Violation {
   readonly invariant: 'I1' | 'I2' | 'I3' | 'I5' | 'I7';
@@ -126,11 +128,12 @@ function grantedBy(action: Action): Grant | undefined {
 }
 
 /** I1, I5, I7 and the order of a move's steps, before the plan is carried out. */
-export function violationsOf(plan: Plan, snapshot: Snapshot): Violation[] {
-  return [...grantViolations(plan, snapshot), ...deletionViolations(plan, snapshot), ...orderViolations(plan)];
+export function violationsOf(plan: Plan, snapshot: Snapshot, now: Instant): Violation[] {
+  return [...grantViolations(plan, snapshot, now), ...deletionViolations(plan, snapshot), ...orderViolations(plan)];
 }
 
-function grantViolations({ actions }: Plan, { lease, singleton }: Snapshot): Violation[] {
+function grantViolations({ actions }: Plan, snapshot: Snapshot, now: Instant): Violation[] {
+  const { lease, singleton } = snapshot;
   const grants = actions.filter((action) => action.kind === 'grantLease');
   const [grant] = grants;
   if (grant === undefined) return [];
@@ -140,8 +143,14 @@ function grantViolations({ actions }: Plan, { lease, singleton }: Snapshot): Vio
     ...(grant.term <= known ? [broken('I1', `term ${grant.term} is granted, and ${known} was given already`)] : []),
     ...(lease?.ours === true ? [] : [broken('I1', `term ${grant.term} is granted with a Lease that is not ours`)]),
     ...(singleton.spec?.paused === true ? [broken('I5', `term ${grant.term} is granted while paused`)] : []),
+    ...(lease?.ours === true && isUnproven({ snapshot, lease, now })
+      ? [broken('I5', `term ${grant.term} is granted without proof that ${describeLease(lease)} is fenced`)]
+      : []),
   ];
 }
+
+const isUnproven = (question: FencingQuestion): boolean =>
+  isFencing(question.snapshot.singleton.spec) && proofOf(question) === undefined;
 
 /** Who is the active changes as the plan goes on. Without a Lease it is whoever is routed. */
 function deletionViolations({ actions }: Plan, snapshot: Snapshot): Violation[] {

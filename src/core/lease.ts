@@ -37,7 +37,8 @@ export function parseTerm(text: string | undefined): number | undefined {
 export const highestTermOutsideLease = (snapshot: Snapshot): number => highestTerm(snapshot, 0);
 
 function highestTerm(snapshot: Snapshot, inLease: number): number {
-  const written = Math.max(highestCredible(0, [snapshot.singleton.status?.term]), inLease);
+  const seen = snapshot.memory.leaseSeen?.term;
+  const written = Math.max(highestCredible(0, [snapshot.singleton.status?.term, seen]), inLease);
   const selectorTerm = parseTerm(snapshot.service?.spec.selector?.[LABEL.term]);
   const labelled = [...snapshot.members, ...formerMembers(snapshot)].map(({ term }) => term);
   return Math.max(written, highestCredible(written, [selectorTerm, ...labelled]));
@@ -77,6 +78,10 @@ export function routedMember({ members, service, singleton }: Snapshot): Member 
   return first;
 }
 
+/** Who holds the Lease, or held it until its agent released it in this term; '' when nobody can tell. */
+export const lastHolder = ({ holder, term, releasedTerm, move }: LeaseView): string =>
+  holder === '' && releasedTerm === term ? (move?.to ?? '') : holder;
+
 /** Holder, term and record of a Lease, as an operator would write them. */
 export type LeaseContent = Pick<LeaseView, 'holder' | 'term'> & { readonly move: MoveRecord };
 
@@ -88,7 +93,7 @@ export const isEmpty = ({ holder, term, move }: LeaseView): boolean =>
  * Undefined while the Lease says what its last grant said. Otherwise somebody else than an operator wrote it, and this is
  * what it must say instead: the recorded holder (an edit moves nothing), with a term that never goes back.
  *
- * In mode `Agent` an empty holder is no edit: the holder's own agent released it.
+ * In mode `Agent` an empty holder is no edit when it says which term was released: then the holder's own agent emptied it.
  */
 export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number): LeaseContent | undefined {
   const { move } = lease;
@@ -98,7 +103,8 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
   if (inLease < told) return recreatedLease(snapshot, wallMs);
   if (isEmpty(lease) && highestTermOutsideLease(snapshot) > 0) return recreatedLease(snapshot, wallMs);
   if (move === undefined) return undefined;
-  const released = lease.holder === '' && snapshot.singleton.spec?.fencing.mode === 'Agent';
+  const released =
+    lease.holder === '' && lease.releasedTerm === lease.term && snapshot.singleton.spec?.fencing.mode === 'Agent';
   const saysSo = lease.term === inLease && move.term === inLease && (released || lease.holder === move.to);
   if (saysSo && lease.named) return undefined;
   const routing = move.routingTerm ?? move.term;
@@ -112,6 +118,9 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
 /**
  * What is written into the Lease that takes the place of a lost one. Its holder is whoever is routed now: it goes on under
  * its old labels, so that no request fails, while every later grant lies above any term that may have been given.
+ *
+ * In mode `Agent` nobody holds it: the last grant may have left no trace but the Lease, so whoever is routed need not be
+ * the active, and to name it would make it act beside the one who is. Traffic stays where it is until the next grant.
  */
 export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent {
   const { lease } = snapshot;
@@ -119,7 +128,8 @@ export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent
   const highest = Math.max(outside, highestCredible(outside, [lease?.term, lease?.move?.term]));
   const term = highest + TERM_GAP_AFTER_LOSS;
   const routed = routedMember(snapshot);
-  const holder = routed === undefined ? '' : holderIdentity(routed.pod, routed.uid);
+  const isFenced = snapshot.singleton.spec?.fencing.mode === 'Agent' && routed?.agent !== undefined;
+  const holder = routed === undefined || isFenced ? '' : holderIdentity(routed.pod, routed.uid);
   const move: MoveRecord = {
     kind: 'Failover',
     reason: 'LeaseRestored',
@@ -131,7 +141,7 @@ export function recreatedLease(snapshot: Snapshot, wallMs: number): LeaseContent
     detectedWallMs: wallMs,
     fencedWallMs: undefined,
     grantedWallMs: wallMs,
-    routingTerm: routed?.term,
+    routingTerm: isFenced ? undefined : routed?.term,
   };
   return { holder, term, move };
 }

@@ -3,6 +3,10 @@ import { EVENT, LABEL, ROLE, holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { isOnDrainingNode } from './avoidance.ts';
 import { doubles, doublesRecheckAtMs, drainSurge } from './doubles.ts';
+import { agentAccess } from './agent-access.ts';
+import { ownAccount } from './agent-pod.ts';
+import { isExpired } from './expiry.ts';
+import { isFencing } from './fencing.ts';
 import { shortHash } from './hash.ts';
 import { podOf } from './lease.ts';
 import { avoidingNodes } from './avoid-nodes.ts';
@@ -18,6 +22,8 @@ import type { Instant, Member, Snapshot } from './snapshot.ts';
 /** A member that fails again and again is replaced after 1, 2, 4, … 60 s. The first time at once. */
 const FIRST_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
+/** At most. It costs three reads. */
+const ACCESS_CHECKED_EVERY_MS = 10_000;
 
 export interface MembershipPlan {
   readonly actions: readonly Action[];
@@ -73,6 +79,7 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
     !mends.some(({ pod }) => pod === member.pod);
   return {
     actions: [
+      ...accessFor(snapshot, spec, { creations, now }),
       ...creations,
       ...spare
         .filter(({ member }) => isDeletable(member))
@@ -91,6 +98,25 @@ export function planMembership(given: Snapshot, spec: Spec, { active, now }: Mem
       doublesRecheckAtMs(snapshot, spec, now),
     ),
   };
+}
+
+/**
+ * The agents' rights: before any pod that needs them, once by each operator process, and again when an agent is silent,
+ * which may be for lack of them.
+ */
+function accessFor(
+  snapshot: Snapshot,
+  spec: Spec,
+  { creations, now }: { readonly creations: readonly Action[]; readonly now: Instant },
+): Action[] {
+  if (!isFencing(spec)) return [];
+  const { singleton, memory, lease } = snapshot;
+  const account = ownAccount(spec);
+  const madeAtMs = memory.access?.account === account ? memory.access?.atMs : undefined;
+  const isSilent = lease !== undefined && lease.holder !== '' && isExpired(snapshot, lease, now);
+  const isOld = madeAtMs !== undefined && madeAtMs + ACCESS_CHECKED_EVERY_MS <= now.monotonicMs;
+  const isDue = madeAtMs === undefined || (isOld && (isSilent || creations.length > 0));
+  return isDue ? [{ kind: 'ensureAccess', access: agentAccess(singleton, spec), account }] : [];
 }
 
 interface Second {
@@ -146,6 +172,9 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
   const creations: Action[] = [];
   let recheckAtMs: number | undefined;
   const revision = templateRevision(spec);
+  const { agent } = snapshot;
+  // Without what an agent is made of a member would be one that nobody can stop.
+  if (isFencing(spec) && agent === undefined) return { creations, recheckAtMs };
   const verdict = snapshot.memory.template?.revision === revision ? snapshot.memory.template : undefined;
   if (verdict?.refusal !== undefined) return { creations, recheckAtMs };
   for (let slot = 0; slot < spec.replicas; slot++) {
@@ -157,7 +186,7 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
       continue;
     }
     const pod = memberName(snapshot, slot);
-    const body = avoidingNodes(memberPod(snapshot.singleton, spec, slot, pod), nodesInTrouble(snapshot, lost));
+    const body = avoidingNodes(memberPod(snapshot.singleton, spec, { slot, name: pod, agent }), nodesInTrouble(snapshot, lost));
     creations.push({ kind: 'createPod', pod, slot, body, ...(isFilled && second && { surge: second.surge }) });
   }
   // A quota is asked after the server has looked at the pod itself.
@@ -165,7 +194,7 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
   const known = verdict !== undefined || isRoomless || snapshot.members.some((member) => member.revision === revision);
   if (creations.length === 0 && recheckAtMs === undefined && !known) {
     // No pod of this template exists and none is due: ask the server about it now, not at the next failure.
-    const body = memberPod(snapshot.singleton, spec, 0, `${snapshot.singleton.name}-0-check`);
+    const body = memberPod(snapshot.singleton, spec, { slot: 0, name: `${snapshot.singleton.name}-0-check`, agent });
     creations.push({ kind: 'checkTemplate', revision, body });
   }
   return { creations, recheckAtMs };

@@ -5,14 +5,17 @@
 import { GUARDED, LABEL, ROLE, holderIdentity, serviceName, leaseName } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
 import { candidates, fitness, isServing } from './candidates.ts';
+import { expiresAtMs, isExpired, leaseDurationMs } from './expiry.ts';
 import { failuresWith } from './failures.ts';
+import { awaitsRenewal, isFenced, isFencing } from './fencing.ts';
 import { firstHold } from './holds.ts';
-import { isEmpty, isHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
+import { isEmpty, isHolder, lastHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { nodeLossOf } from './node-loss.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import { plannedMove, plannedRecheckAtMs } from './planned.ts';
 import type { PlannedQuestion } from './planned.ts';
 import type { Action, Expect, Hold, LabelPatch } from './plan.ts';
+import { afterRelease, askForRelease, causeOfRelease, releasedFor } from './release.ts';
 import { failedRevision } from './revision.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, LeaseView, Member, MoveRecord, Snapshot, Stranger } from './snapshot.ts';
@@ -23,6 +26,8 @@ export interface Need {
   readonly reason:
     | 'FirstGrant'
     | 'ActiveReleased'
+    | 'AgentReleased'
+    | 'AgentSilent'
     | 'ActiveVanished'
     | 'ActiveDeleted'
     | 'ActiveEvicted'
@@ -64,7 +69,8 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   if (lease === undefined) return { actions: [], need: undefined, hold: undefined, recheckAtMs: undefined };
   const holder = snapshot.members.find((member) => isHolder(lease, member));
   const wanted = wantedMove(snapshot, spec, lease, now);
-  const recheckAtMs = holder && laterRecheckAtMs({ snapshot, spec, lease, holder, now });
+  const laterAtMs = holder && laterRecheckAtMs({ snapshot, spec, lease, holder, now });
+  const recheckAtMs = earlier(laterAtMs, expiryAtMs(snapshot, lease, now));
   if (wanted === undefined) {
     return { actions: finish(snapshot, lease, holder), need: undefined, hold: undefined, recheckAtMs };
   }
@@ -74,12 +80,22 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   if (hold === undefined && target !== undefined) {
     return { actions: moveTo(target, holder, { snapshot, spec, lease, need, now }), need, hold, recheckAtMs };
   }
-  return { actions: finish(snapshot, lease, holder), need, hold, recheckAtMs };
+  const asks = hold?.name === 'Fencing' && target !== undefined ? askForRelease(snapshot, lease, need, target) : [];
+  return { actions: [...asks, ...finish(snapshot, lease, holder)], need, hold, recheckAtMs };
 }
+
+/** Mode `Agent`: when the active's agent will have been silent for too long. */
+function expiryAtMs(snapshot: Snapshot, lease: LeaseView, now: Instant): number | undefined {
+  const dueAtMs = isFenced(snapshot, lease) ? expiresAtMs(snapshot, lease) : undefined;
+  return dueAtMs !== undefined && dueAtMs > now.monotonicMs ? dueAtMs : undefined;
+}
+
+const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 
 /** While the active is not fit nothing is planned. */
 const laterRecheckAtMs = (question: PlannedQuestion): number | undefined =>
-  neededMove(question.snapshot, question.lease, question.holder) === undefined
+  neededMove(question.snapshot, question.lease, question.holder, question.now) === undefined
     ? plannedRecheckAtMs(question)
     : undefined;
 
@@ -92,7 +108,7 @@ export interface WantedMove {
 /** The move that is forced, or else the planned one. An unready active that recovers in time never moves. */
 export function wantedMove(snapshot: Snapshot, spec: Spec, lease: LeaseView, now: Instant): WantedMove | undefined {
   const holder = snapshot.members.find((member) => isHolder(lease, member));
-  const cause = neededMove(snapshot, lease, holder);
+  const cause = neededMove(snapshot, lease, holder, now);
   if (cause !== undefined) return forcedMove(cause, { snapshot, spec, lease, now });
   const wish = holder && plannedMove({ snapshot, spec, lease, holder, now });
   if (wish === undefined) return undefined;
@@ -111,7 +127,7 @@ interface ForcedQuestion {
 /** Back to where a switchover came from that is not verified yet; otherwise a failover. */
 function forcedMove(cause: Cause, question: ForcedQuestion): WantedMove {
   const { snapshot, spec, lease, now } = question;
-  const targets = candidates(snapshot, spec, now);
+  const targets = afterRelease(routedFirst(candidates(snapshot, spec, now), question), lease);
   const back = wayBack(question);
   if (back === undefined)
     return { need: seen(snapshot, lease, cause, now), targets: requestedFirst(targets, question) };
@@ -121,23 +137,38 @@ function forcedMove(cause: Cause, question: ForcedQuestion): WantedMove {
   return { need: seen(snapshot, lease, undone, now), targets: [back, ...others] };
 }
 
+/** Of a Lease that was lost in mode `Agent`: whoever is routed still, so that nothing moves if it need not. */
+function routedFirst(targets: readonly Member[], { snapshot, lease }: ForcedQuestion): readonly Member[] {
+  const isLost = lease.holder === '' && lease.releasedTerm !== lease.term && isFenced(snapshot, lease);
+  const routed = isLost ? routedMember(snapshot) : undefined;
+  if (routed === undefined || !targets.includes(routed)) return targets;
+  return [routed, ...targets.filter((member) => member !== routed)];
+}
+
 /** What one trouble is told from another by: an unready active that then crashes is in trouble since it was unready. */
 export const causeOf = ({ kind, reason }: Pick<Need, 'kind' | 'reason'>): string =>
   kind === 'Switchover' ? reason : kind;
 
-function seen({ memory: { trouble } }: Snapshot, { holder }: LeaseView, cause: Cause, now: Instant): Need {
+function seen({ memory: { trouble } }: Snapshot, lease: LeaseView, cause: Cause, now: Instant): Need {
+  const holder = lastHolder(lease);
   const isKnown = trouble !== undefined && trouble.holder === holder && trouble.cause === causeOf(cause);
   return { ...cause, since: isKnown ? trouble.since : now };
 }
 
 /** Whether, and why, the holder can't go on being the active. */
-export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined): Cause | undefined {
+export function neededMove(
+  snapshot: Snapshot,
+  lease: LeaseView,
+  holder: Member | undefined,
+  now: Instant,
+): Cause | undefined {
   const failover = (reason: Need['reason'], message: string): Cause => ({ kind: 'Failover', reason, message });
   if (lease.holder === '') {
     if (isEmpty(lease)) {
       return { kind: 'Initial', reason: 'FirstGrant', message: 'no member was the active yet' };
     }
-    return failover('ActiveReleased', 'nobody holds the Lease');
+    const released = causeOfRelease(lease, (before) => troubleOf(snapshot, before, now));
+    return released ?? failover('ActiveReleased', 'nobody holds the Lease');
   }
   if (holder === undefined) return failover('ActiveVanished', `pod ${podOf(lease.holder)} is gone`);
   const loss = nodeLossOf(holder, snapshot);
@@ -172,10 +203,28 @@ export function neededMove(snapshot: Snapshot, lease: LeaseView, holder: Member 
         message: `pod ${holder.pod} is none of the pods that the spec asks for any more`,
       };
     case 'Ready':
-      return undefined;
+      return silence(snapshot, lease, now);
     default:
       return state satisfies never;
   }
+}
+
+/** What is wrong with whoever `before` says holds the Lease. */
+const troubleOf = (snapshot: Snapshot, before: LeaseView, now: Instant): Cause | undefined =>
+  neededMove(
+    snapshot,
+    before,
+    snapshot.members.find((member) => isHolder(before, member)),
+    now,
+  );
+
+/** Mode `Agent`: an active that looks fit, but whose agent has not renewed, and so has stopped it. */
+function silence(snapshot: Snapshot, lease: LeaseView, now: Instant): Cause | undefined {
+  if (!isFenced(snapshot, lease) || !isExpired(snapshot, lease, now)) return undefined;
+  const seconds = leaseDurationMs(snapshot, lease) / 1000;
+  const never = lease.renewedTerm === lease.term ? 'has not renewed the Lease' : `never took up term ${lease.term}`;
+  const message = `the agent of pod ${podOf(lease.holder)} ${never} for ${seconds} s`;
+  return { kind: 'Failover', reason: 'AgentSilent', message };
 }
 
 /** What a kubelet writes into the pods that it ends since its machine shuts down: 1.20, 1.21, and later. */
@@ -200,7 +249,9 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
   const { snapshot, spec, lease, need, now } = context;
   const term = nextTerm(snapshot, lease);
   const to = holderIdentity(target.pod, target.uid);
-  const from = old?.pod ?? (lease.holder === '' ? undefined : podOf(lease.holder));
+  const former = lastHolder(lease);
+  const from = old?.pod ?? (former === '' ? undefined : podOf(former));
+  const fencing = fencingOf(target, context);
   const switchover = recordAfterGrant(context, need, to);
   const grant: Action = {
     kind: 'grantLease',
@@ -217,21 +268,40 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       to,
       node: target.node,
       term,
-      detectedWallMs: need.since.wallMs,
-      fencedWallMs: undefined,
+      detectedWallMs: releasedFor(lease)?.detectedWallMs ?? need.since.wallMs,
+      fencedWallMs: fencing.fencedWallMs,
       grantedWallMs: now.wallMs,
       routingTerm: undefined,
       failedRevision: failedRevision(snapshot, spec, now),
       failures: failuresWith(snapshot, spec, lease, need),
     },
     ...(switchover !== undefined && { switchover }),
+    ...('leaseDurationMs' in fencing && { leaseDurationMs: fencing.leaseDurationMs }),
   };
+  // It is the active when its agent has renewed, and not before.
+  if (fencing.leaseDurationMs !== undefined && fencing.leaseDurationMs !== null)
+    return [...strips(snapshot, target, term), grant];
   return [...strips(snapshot, target, term), grant, ...label(snapshot, target, term), ...flip(snapshot, term)];
+}
+
+interface GrantFencing {
+  readonly leaseDurationMs?: number | null;
+  readonly fencedWallMs: number | undefined;
+}
+
+/** What mode `Agent` adds to a grant: what is to be waited for next time, and when this was known to be safe. */
+function fencingOf({ agent }: Member, { snapshot, spec, lease, now }: MoveContext): GrantFencing {
+  const isSafe = isFenced(snapshot, lease);
+  const fencedWallMs = isSafe ? now.wallMs : undefined;
+  if (isFencing(spec) && agent !== undefined)
+    return { fencedWallMs, leaseDurationMs: Math.max(agent.leaseDurationMs, spec.election.leaseDurationMs) };
+  return { fencedWallMs, ...(lease.leaseDurationMs !== undefined && { leaseDurationMs: null }) };
 }
 
 /** What is left of the last move, and what hands have changed since. Nothing, in a steady state (invariant I8). */
 function finish(snapshot: Snapshot, lease: LeaseView, holder: Member | undefined): Action[] {
   const term = routingTerm(lease);
+  if (awaitsRenewal(snapshot, lease)) return strips(snapshot, holder, term);
   if (holder !== undefined) {
     return [...strips(snapshot, holder, term), ...label(snapshot, holder, term), ...flip(snapshot, term)];
   }

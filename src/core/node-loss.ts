@@ -7,6 +7,7 @@
  */
 import { holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
+import { isExpired } from './expiry.ts';
 import { isHolder } from './lease.ts';
 import type { Hold } from './plan.ts';
 import type { Instant, Member, NodeTrouble, Snapshot } from './snapshot.ts';
@@ -21,7 +22,7 @@ export const isOnSuspectNode = (member: Member, snapshot: Snapshot): boolean =>
   troubleOf(member.node, snapshot) !== undefined;
 
 /** P4 of the protocol: an administrator, or whoever removed the Node object, vouches that nothing runs there. */
-const isAttested = ({ gone, outOfService }: NodeTrouble): boolean => gone || outOfService;
+export const isAttested = ({ gone, outOfService }: NodeTrouble): boolean => gone || outOfService;
 
 /**
  * P2: its kubelet attested that before it fell silent, and starts it no more. (That containers have ended is no proof on a
@@ -39,10 +40,15 @@ export function isLost(member: Member, snapshot: Snapshot, now: Instant): boolea
   if (trouble === undefined || spec === undefined) return false;
   if (isAttested(trouble)) return true;
   if (snapshot.nodeLoss.isBraked) return false;
-  if (spec.failover.nodeLoss.policy === 'Wait' && mayBeActive(member, snapshot)) return false;
+  if (spec.failover.nodeLoss.policy === 'Wait' && mayBeActive(member, snapshot) && !hasExpired(member, snapshot, now))
+    return false;
   const dueAtMs = lostAtMs(trouble, spec);
   return dueAtMs !== undefined && now.monotonicMs >= dueAtMs;
 }
+
+/** Its agent has stopped it: that is what policy Wait waits for. */
+const hasExpired = ({ agent }: Member, snapshot: Snapshot, now: Instant): boolean =>
+  agent !== undefined && snapshot.lease?.ours === true && isExpired(snapshot, snapshot.lease, now);
 
 const lostAtMs = ({ silentSinceMs }: NodeTrouble, { failover }: Spec): number | undefined =>
   silentSinceMs === undefined ? undefined : silentSinceMs + failover.nodeLoss.afterMs;

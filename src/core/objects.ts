@@ -13,10 +13,11 @@ import {
 import type { OwnerReference, ServicePort } from '../api/objects.ts';
 import { servicePorts } from '../api/spec.ts';
 import type { Spec } from '../api/spec.ts';
+import { withAgent } from './agent-pod.ts';
 import { sameJson, shortHash } from './hash.ts';
 import { memoized, memoizedWith } from './memo.ts';
 import type { LabelPatch } from './plan.ts';
-import type { ServiceView, SingletonView, Snapshot } from './snapshot.ts';
+import type { AgentPlatform, ServiceView, SingletonView, Snapshot } from './snapshot.ts';
 
 /** Makes Kubernetes' garbage collector delete what we own with the singleton; there is no finalizer to get stuck on. */
 export const ownerReference = (singleton: SingletonView): OwnerReference => ({
@@ -47,13 +48,24 @@ const serviceLabels = (singleton: string) => ({
 });
 
 /** Names the template's content, as `pod-template-hash` does for a ReplicaSet. */
-export const templateRevision = ({ template }: Spec): string => (template === undefined ? '' : revisionOf(template));
+export const templateRevision = (spec: Spec): string =>
+  spec.fencing.mode === 'Agent' ? fencedRevision(spec) : spec.template === undefined ? '' : revisionOf(spec.template);
+
+/**
+ * In mode `Agent` with all that goes into a pod beside the template. But not with the agent's image and the server's
+ * version: an upgrade of the operator or of Kubernetes moves nobody; members that are made later have the new ones.
+ */
+const fencedRevision = memoized(({ template, election, fencing }: Spec): string =>
+  shortHash([template, election.leaseDurationMs, election.renewIntervalMs, fencing], 8),
+);
 
 /** A template is some kilobytes and is asked for several times a decision; it never changes once it is parsed. */
 const revisionOf = memoized((template: object): string => shortHash(template, 8));
 
-export function memberPod(singleton: SingletonView, spec: Spec, slot: number, name: string) {
+/** @param agent of mode `Agent`, which needs it */
+export function memberPod(singleton: SingletonView, spec: Spec, { slot, name, agent }: NewMember) {
   const { template } = spec;
+  const isFenced = spec.fencing.mode === 'Agent' && template !== undefined && agent !== undefined;
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -66,8 +78,14 @@ export function memberPod(singleton: SingletonView, spec: Spec, slot: number, na
       },
       annotations: { ...template?.metadata?.annotations },
     },
-    spec: template?.spec,
+    spec: isFenced ? withAgent(template.spec, { singleton, spec, platform: agent }) : template?.spec,
   };
+}
+
+export interface NewMember {
+  readonly slot: number;
+  readonly name: string;
+  readonly agent?: AgentPlatform | undefined;
 }
 
 /** The labels of a member that was never granted a term. */

@@ -1,7 +1,7 @@
 /** What to do, as data. `decide` returns a plan, the executor carries it out, and both can be written to a file. */
 import type { EventReason } from '../api/names.ts';
 import type { Status } from '../api/types.ts';
-import type { MoveRecord, SwitchoverRecord } from './snapshot.ts';
+import type { MoveRecord, ReleaseRecord, SwitchoverRecord } from './snapshot.ts';
 
 /** The object a write is meant for, in the state the decision saw. The server refuses the write when it has changed. */
 export interface Expect {
@@ -22,6 +22,15 @@ export type Action =
       readonly move: MoveRecord;
       /** What the grant makes of a request for a switchover, in the same write. Absent: the Lease's record stays. */
       readonly switchover?: SwitchoverRecord;
+      /** Mode `Agent`: what the holder's agent goes by. Null: what a former holder went by is removed. */
+      readonly leaseDurationMs?: number | null;
+    }
+  /** Mode `Agent`: the holder's agent is to stop the workload and to empty the Lease. */
+  | {
+      readonly kind: 'requestRelease';
+      readonly lease: string;
+      readonly expect: Expect;
+      readonly release: ReleaseRecord;
     }
   | { readonly kind: 'labelActive'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
   | {
@@ -41,6 +50,13 @@ export type Action =
       readonly holder: string;
       readonly term: number;
       readonly move: MoveRecord;
+    }
+  /** Mode `Agent`: the ServiceAccount, Role and RoleBinding by which the members' agents reach the Lease; read, and made or mended. */
+  | {
+      readonly kind: 'ensureAccess';
+      readonly access: AgentAccess;
+      /** The ServiceAccount that the template names. */
+      readonly account: string | undefined;
     }
   /** Takes up a request for a switchover, or writes down how one ended that moved nothing. */
   | {
@@ -80,6 +96,14 @@ export type Action =
   | { readonly kind: 'emitEvent'; readonly event: EventAction }
   | { readonly kind: 'writeStatus'; readonly resourceVersion: string; readonly status: Status };
 
+/** Bodies as they should be. */
+export interface AgentAccess {
+  /** Absent: the template names one of its own. */
+  readonly serviceAccount: object | undefined;
+  readonly role: object;
+  readonly roleBinding: object;
+}
+
 export type LabelPatch = Readonly<Record<string, string | null>>;
 
 export interface EventAction {
@@ -101,7 +125,8 @@ export interface Hold {
     | 'ServiceTaken'
     | 'NodeLossBrake'
     | 'NodeLossWait'
-    | 'NodeLossGrace';
+    | 'NodeLossGrace'
+    | 'Fencing';
   readonly message: string;
   /** When it is worth looking again, if nothing happens before. Absent: only an event can lift it. */
   readonly recheckAtMs?: number;
@@ -133,6 +158,7 @@ export function restsOnLease({ kind }: Action): boolean {
     // Whether an annotation is a request that was taken up already, or the same once more, the Lease alone tells.
     case 'recordSwitchover':
     case 'removeRequest':
+    case 'requestRelease':
       return true;
     case 'createService':
     case 'createLease':
@@ -146,6 +172,7 @@ export function restsOnLease({ kind }: Action): boolean {
     case 'mendLabels':
     case 'emitEvent':
     case 'writeStatus':
+    case 'ensureAccess':
       return false;
     default:
       return kind satisfies never;
@@ -194,6 +221,9 @@ function stageOf({ kind }: Action): string {
     case 'deletePod':
     case 'mendLabels':
       return 'objects';
+    // Before the pods that use it.
+    case 'ensureAccess':
+    case 'requestRelease':
     case 'createLease':
     case 'restoreLease':
     case 'labelActive':
@@ -241,7 +271,10 @@ export function describeAction(action: Action): string {
     case 'recordSwitchover':
       return `recordSwitchover ${action.switchover.state} ${action.switchover.request}`;
     case 'removeRequest':
-      return 'removeRequest';
+    case 'ensureAccess':
+      return action.kind;
+    case 'requestRelease':
+      return `requestRelease of term ${action.release.term} for ${action.release.reason}`;
     case 'createService':
     case 'mendService':
       return `${action.kind} ${action.service}`;

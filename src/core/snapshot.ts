@@ -34,6 +34,17 @@ export interface Snapshot {
   /** UIDs of the pods that the EndpointSlices of the singleton's Service name as ready. */
   readonly routedUids: readonly string[];
   readonly memory: Memory;
+  /** What the members' agents are made of. Absent in mode `Routing`. */
+  readonly agent?: AgentPlatform;
+}
+
+/** What the operator's flags and the API server's version say of how an agent is put into a pod. */
+export interface AgentPlatform {
+  readonly image: string;
+  /** Kubernetes 1.29 and later: an init container with restartPolicy Always. */
+  readonly hasSidecars: boolean;
+  /** Kubernetes 1.25 and later: a probe has its own termination grace period. */
+  readonly hasProbeGrace: boolean;
 }
 
 export interface SingletonView {
@@ -96,6 +107,10 @@ export interface Member {
   /** `status.reason` of the pod: `Evicted`, `NodeLost`, … */
   readonly podReason: string | undefined;
   readonly noFailover: boolean;
+  /** The agent beside its workload (fencing mode `Agent`), as the pod was made with it. Absent: it has none. */
+  readonly agent?: { readonly leaseDurationMs: number } | undefined;
+  /** Its kubelet attests that each of its containers has ended and that none is started again. */
+  readonly hasStopped?: boolean;
 }
 
 export interface Stranger {
@@ -119,6 +134,30 @@ export interface LeaseView {
   readonly move: MoveRecord | undefined;
   /** The last request for a switchover that was taken up. */
   readonly switchover: SwitchoverRecord | undefined;
+  // What fencing mode `Agent` writes beside it; each absent while it was never written.
+  /** How long it must be seen unchanged before its holder counts as stopped: the holder has an agent. */
+  readonly leaseDurationMs?: number | undefined;
+  /** The last term that a holder's agent renewed, that one gave back, and that the operator asked one to give back. */
+  readonly renewedTerm?: number | undefined;
+  readonly releasedTerm?: number | undefined;
+  readonly releaseRequested?: number | undefined;
+  /** What the last release was asked for. */
+  readonly release?: ReleaseRecord | undefined;
+}
+
+/** A move that waits for the old active to release the Lease, so that whoever sees it released knows what for. */
+export interface ReleaseRecord {
+  /** Of the holder that is to release. */
+  readonly term: number;
+  readonly kind: MoveRecord['kind'];
+  /** CamelCase. */
+  readonly reason: string;
+  /** A sentence for people. */
+  readonly message: string;
+  readonly trouble?: string;
+  /** Holder identity of whom it was to be granted to. */
+  readonly to: string;
+  readonly detectedWallMs: number;
 }
 
 /**
@@ -252,6 +291,23 @@ export interface Memory {
   readonly sights: Readonly<Record<string, Sight>>;
   /** How the holder of the present term does. */
   readonly tenure: Tenure | undefined;
+  /** Mode `Agent`: the Lease as it is, and since when this process has seen it so (monotonic). */
+  readonly leaseSeen?: LeaseSight | undefined;
+  /** Mode `Agent`: the holder whose kubelet was seen to attest that it has stopped, be its pod gone since. */
+  readonly stopped?: string | undefined;
+  /** Mode `Agent`: when this process last made sure of the agents' rights (monotonic), and for which account of the template's. */
+  readonly access?: { readonly atMs: number; readonly account: string | undefined } | undefined;
+}
+
+export interface LeaseSight {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** First sight of this very version: whatever it says was the case before. */
+  readonly sinceMs: number;
+  /** Another Lease was seen before: a new one that is empty does not mean that nobody was ever granted. */
+  readonly isReplaced: boolean;
+  /** The highest that was granted in a Lease seen so far. */
+  readonly term: number;
 }
 
 /** Monotonic milliseconds. */

@@ -8,6 +8,7 @@ import { avoidance } from './avoidance.ts';
 import { standing } from './candidates.ts';
 import { conditions } from './conditions.ts';
 import { eventsBetween } from './events.ts';
+import { awaitsRenewal } from './fencing.ts';
 import { sameJson } from './hash.ts';
 import { podOf } from './lease.ts';
 import { isNodeLossHold } from './node-loss.ts';
@@ -22,6 +23,8 @@ import { switchoverStatus } from './switchover-status.ts';
 const MOVES_KEPT = 10;
 /** How long the status waits for the EndpointSlices to name the new active, so that a move costs one status write. */
 const ROUTING_PATIENCE_MS = 1_000;
+/** The same for an old active that stops, and for the new one's agent. */
+const FENCING_PATIENCE_MS = 1_000;
 /** Changes that nobody waits for (how many are ready) are written at most this often. */
 const MINOR_INTERVAL_MS = 500;
 
@@ -35,7 +38,7 @@ export const nothingToTell: Report = { actions: [], recheckAtMs: undefined };
 /** The events and the one status write that are due; nothing when the status already says it all (invariant I8). */
 export function report(situation: Situation): Report {
   const { snapshot, now } = situation;
-  const patienceOverAtMs = routingPatienceOverAtMs(situation);
+  const patienceOverAtMs = Math.max(routingPatienceOverAtMs(situation), fencingPatienceOverAtMs(situation));
   if (patienceOverAtMs > now.monotonicMs) return { actions: [], recheckAtMs: patienceOverAtMs };
   const status = nextStatus(situation);
   const { status: before, resourceVersion } = snapshot.singleton;
@@ -71,7 +74,7 @@ export function nextStatus(situation: Situation): Status {
   const ready = alive.filter((member) => member.ready).length;
   const { spec } = singleton;
   // One whose pod was deleted from a silent node may act on: it is told of, with its node, until that is settled.
-  const isWaited = situation.holds.some(isNodeLossHold);
+  const isWaited = situation.holds.some((hold) => isNodeLossHold(hold) || hold.name === 'Fencing');
   const active = activeStatus(snapshot, lastMove) ?? (isWaited ? before?.active : undefined);
   return withoutUndefined({
     observedGeneration: singleton.generation,
@@ -143,6 +146,7 @@ function lastMoveOf(snapshot: Snapshot, now: Instant): Move | undefined {
   const lease = ourLease(snapshot);
   const move = lease?.move;
   if (move === undefined || move.routingTerm !== undefined || move.to === '') return undefined;
+  if (lease !== undefined && awaitsRenewal(snapshot, lease)) return undefined;
   if (snapshot.singleton.status?.lastMove?.term === move.term) return undefined;
   const timeline = snapshot.memory.timeline?.term === move.term ? snapshot.memory.timeline : undefined;
   const routed = timeline?.routed ?? timeline?.flipped ?? now;
@@ -176,6 +180,20 @@ function routingPatienceOverAtMs({ snapshot }: Situation): number {
   const timeline = snapshot.memory.timeline;
   const flipped = timeline?.term === lease.term ? timeline.flipped : undefined;
   return flipped === undefined ? 0 : flipped.monotonicMs + ROUTING_PATIENCE_MS;
+}
+
+/**
+ * Mode `Agent`: an active that is to hand over stops within a moment, and a new one takes up its term within another. That
+ * is no wait that anybody has to be told of.
+ */
+function fencingPatienceOverAtMs({ snapshot, need, holds }: Situation): number {
+  const lease = ourLease(snapshot);
+  if (lease === undefined) return 0;
+  if (need === undefined) {
+    const sinceMs = snapshot.memory.leaseSeen?.sinceMs;
+    return awaitsRenewal(snapshot, lease) && sinceMs !== undefined ? sinceMs + FENCING_PATIENCE_MS : 0;
+  }
+  return holds[0]?.name === 'Fencing' ? need.since.monotonicMs + FENCING_PATIENCE_MS : 0;
 }
 
 /** Whether only the counts and lists of members changed, which nobody waits for. */

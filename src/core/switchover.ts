@@ -17,7 +17,7 @@ import type { Spec } from '../api/spec.ts';
 import { toIso } from '../api/time.ts';
 import { avoidance } from './avoidance.ts';
 import { candidates, eligibility, fitness } from './candidates.ts';
-import { isHolder, parseTerm, podOf, routingTerm } from './lease.ts';
+import { isHolder, lastHolder, parseTerm, podOf, routingTerm } from './lease.ts';
 import type { Action } from './plan.ts';
 import type { Wish } from './planned.ts';
 import { slotOf } from './slots.ts';
@@ -124,7 +124,7 @@ export function recordAfterGrant(
   const asked = askedFor(question);
   if (asked !== undefined) return asked === record ? undefined : asked;
   if (record?.state === 'Pending' && reason === 'Requested')
-    return { ...record, state: 'Granted', reason, message, from: lease.holder, to };
+    return { ...record, state: 'Granted', reason, message, from: lastHolder(lease), to };
   if (record?.state !== 'Granted') return undefined;
   if (!isOpen(record, snapshot)) return { ...record, state: 'Completed' };
   const where = to === record.from ? `moved back to ${podOf(to)}` : `moved on to ${podOf(to)}`;

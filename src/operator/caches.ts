@@ -1,9 +1,10 @@
 /** What the operator knows of the cluster, kept by watches and by the answers to its own writes. */
 import { Store, dropManagedFields } from '../adapters/kubernetes/store.ts';
 import type { Logger } from '../adapters/ports.ts';
-import { API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
+import { AGENT_CONTAINER, AGENT_ENV, API_VERSION, KIND, LABEL, NO_FAILOVER } from '../api/names.ts';
 import { present } from '../api/present.ts';
 import type {
+  Container,
   EndpointSlice,
   KubeObject,
   Lease,
@@ -83,10 +84,14 @@ function keepSingleton(singleton: SingletonService, old: SingletonService | unde
 
 /** A pod is several kilobytes, of which the decisions read a few hundred bytes. */
 function keepPod(pod: Pod): Pod {
-  const { phase, reason, podIP, conditions, containerStatuses } = pod.status ?? {};
+  const { phase, reason, podIP, conditions, containerStatuses, initContainerStatuses } = pod.status ?? {};
+  const agent = agentOf(pod);
   return {
     metadata: keepMeta(pod),
-    spec: pod.spec?.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName },
+    spec: {
+      ...(pod.spec?.nodeName !== undefined && { nodeName: pod.spec.nodeName }),
+      ...(agent !== undefined && { containers: [agent] }),
+    },
     status: present({
       phase,
       reason,
@@ -97,8 +102,23 @@ function keepPod(pod: Pod): Pod {
       containerStatuses: containerStatuses?.map(({ name, ready, restartCount, state, lastState }) =>
         present({ name, ready, restartCount, state, lastState }),
       ),
+      // Whether a pod has ended is asked only of those that have an agent.
+      initContainerStatuses:
+        agent === undefined
+          ? undefined
+          : initContainerStatuses?.map(({ name, ready, restartCount, state }) =>
+              present({ name, ready, restartCount, state }),
+            ),
     }),
   };
+}
+
+/** The agent beside the workload, and what it goes by. Containers of a pod never change. */
+function agentOf({ spec }: Pod): Container | undefined {
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+  const agent = containers.find(({ name }) => name === AGENT_CONTAINER);
+  if (agent === undefined) return undefined;
+  return { name: agent.name, env: (agent.env ?? []).filter(({ name }) => name === AGENT_ENV.leaseDurationMs) };
 }
 
 /** Its conditions change with every beat of its kubelet's heart; two things in them tell something. */

@@ -8,6 +8,7 @@ import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
 import type { LeaseContent } from '../core/lease.ts';
 import { ownedMeta } from '../core/objects.ts';
+import { ensureAccess } from './agent-access.ts';
 import { stagesOf } from '../core/plan.ts';
 import type { Action, EventAction, Expect, Plan } from '../core/plan.ts';
 import type { SingletonView, SwitchoverRecord } from '../core/snapshot.ts';
@@ -19,8 +20,8 @@ export interface Executor {
   /** In the version the server has. */
   readonly disruptionBudgets: ResourceType;
   readonly clock: Clock;
-  /** Told after each action that succeeded. */
-  readonly onDone: (action: Action) => void;
+  /** Told after each action that succeeded; `made` is the version of the Lease that one made which leaves it with its holder. */
+  readonly onDone: (action: Action, made?: string) => void;
 }
 
 /**
@@ -45,8 +46,8 @@ export async function execute(plan: Plan, singleton: SingletonView, executor: Ex
 /** Never rejects: nobody may look at this singleton again while another action of the stage is in flight. */
 async function attempt(action: Action, singleton: SingletonView, executor: Executor): Promise<Outcome> {
   try {
-    await perform(action, singleton, executor);
-    executor.onDone(action);
+    const made = await perform(action, singleton, executor);
+    executor.onDone(action, made ?? undefined);
     return { kind: 'done' };
   } catch (error) {
     const mayBeStale = isConflict(error) || isNotFound(error) || isAlreadyExists(error);
@@ -61,7 +62,7 @@ async function attempt(action: Action, singleton: SingletonView, executor: Execu
   }
 }
 
-async function perform(action: Action, singleton: SingletonView, executor: Executor): Promise<void> {
+async function perform(action: Action, singleton: SingletonView, executor: Executor): Promise<string | void> {
   const { api, caches, clock, disruptionBudgets } = executor;
   const ref = (name: string) => ({ namespace: singleton.namespace, name });
   switch (action.kind) {
@@ -71,18 +72,18 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       const patch = { metadata: { ...preconditions(action.expect), labels: action.labels } };
       return caches.pods.acceptWrite(await api.mergePatch<Pod>(POD, ref(action.pod), patch));
     }
-    case 'grantLease': {
-      const holder = `${action.to.pod}_${action.to.uid}`;
-      const patch = leasePatch(singleton, action.expect, { ...action, holder });
-      return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
-    }
+    case 'grantLease':
     case 'restoreLease': {
-      const patch = leasePatch(singleton, action.expect, action);
+      const holder = action.kind === 'grantLease' ? `${action.to.pod}_${action.to.uid}` : action.holder;
+      const patch = leasePatch(singleton, action.expect, { ...action, holder });
       return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, ref(action.lease), patch));
     }
     case 'recordSwitchover':
     case 'removeRequest':
+    case 'requestRelease':
       return writeRequest(action, singleton, { api, caches });
+    case 'ensureAccess':
+      return ensureAccess(api, singleton, action.access);
     case 'createLease': {
       const body = newLease(singleton, action.lease);
       return caches.leases.acceptWrite(await api.create<Lease>(LEASE, singleton.namespace, body));
@@ -132,20 +133,41 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
   }
 }
 
-/** The two sides of a request for a switchover: what the Lease says of it, and the annotation that made it. */
+/**
+ * What is asked for: the two sides of a request for a switchover, what the Lease says of it and the annotation that made it;
+ * and that the active releases the Lease.
+ */
 async function writeRequest(
-  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' }>,
+  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' | 'requestRelease' }>,
   { namespace }: SingletonView,
   { api, caches }: Pick<Executor, 'api' | 'caches'>,
-): Promise<void> {
-  if (action.kind === 'recordSwitchover') {
-    const annotations = { [ANNOTATION.switchover]: JSON.stringify(action.switchover) };
-    const patch = { metadata: { ...preconditions(action.expect), annotations } };
-    return caches.leases.acceptWrite(await api.mergePatch<Lease>(LEASE, { namespace, name: action.lease }, patch));
-  }
+): Promise<string | void> {
+  if (action.kind !== 'removeRequest')
+    return annotateLease(action, requestAnnotations(action), { namespace }, { api, caches });
   const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
   const place = { namespace, name: action.singleton };
-  caches.singletons.acceptWrite(await api.mergePatch<SingletonService>(SINGLETON_SERVICE, place, patch));
+  return caches.singletons.acceptWrite(await api.mergePatch<SingletonService>(SINGLETON_SERVICE, place, patch));
+}
+
+const requestAnnotations = (action: Extract<Action, { kind: 'recordSwitchover' | 'requestRelease' }>) =>
+  action.kind === 'recordSwitchover'
+    ? { [ANNOTATION.switchover]: JSON.stringify(action.switchover) }
+    : {
+        [ANNOTATION.releaseRequested]: String(action.release.term),
+        [ANNOTATION.release]: JSON.stringify(action.release),
+      };
+
+/** Returns the version that the Lease has after it. */
+async function annotateLease(
+  { lease, expect }: { readonly lease: string; readonly expect: Expect },
+  annotations: Readonly<Record<string, string>>,
+  { namespace }: Pick<SingletonView, 'namespace'>,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<string> {
+  const patch = { metadata: { ...preconditions(expect), annotations } };
+  const written = await api.mergePatch<Lease>(LEASE, { namespace, name: lease }, patch);
+  caches.leases.acceptWrite(written);
+  return written.metadata.resourceVersion;
 }
 
 /** The server answers 409 when the object is another one, or no longer what the decision saw. */
@@ -159,9 +181,15 @@ function withPreconditions(patch: object, expect: Expect): object {
 interface LeaseWrite extends LeaseContent {
   /** Absent: the one in the Lease stays. */
   readonly switchover?: SwitchoverRecord;
+  /** Absent: the one in the Lease stays. */
+  readonly leaseDurationMs?: number | null;
 }
 
-const leasePatch = (singleton: SingletonView, expect: Expect, { holder, term, move, switchover }: LeaseWrite) => ({
+const leasePatch = (
+  singleton: SingletonView,
+  expect: Expect,
+  { holder, term, move, switchover, leaseDurationMs }: LeaseWrite,
+) => ({
   metadata: {
     ...preconditions(expect),
     labels: { [LABEL.name]: singleton.name },
@@ -175,8 +203,11 @@ const leasePatch = (singleton: SingletonView, expect: Expect, { holder, term, mo
     leaseTransitions: term,
     acquireTime: toMicroTime(move.grantedWallMs),
     renewTime: toMicroTime(move.grantedWallMs),
+    ...(leaseDurationMs !== undefined && { leaseDurationSeconds: wholeSeconds(leaseDurationMs) }),
   },
 });
+
+const wholeSeconds = (ms: number | null): number | null => (ms === null ? null : Math.ceil(ms / 1000));
 
 const newLease = (singleton: SingletonView, name: string) => ({
   apiVersion: 'coordination.k8s.io/v1',
@@ -257,6 +288,7 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
     case 'grantLease':
     case 'restoreLease':
     case 'recordSwitchover':
+    case 'requestRelease':
       return isAnother(action.expect, await readLive(api, LEASE, caches.leases, ref(action.lease)));
     case 'flipService':
     case 'mendService':
@@ -278,6 +310,7 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
       return isNews(api, disruptionBudgets, caches.budgets, ref(action.budget));
     case 'checkTemplate':
     case 'emitEvent':
+    case 'ensureAccess':
       return false;
     default:
       return action satisfies never;

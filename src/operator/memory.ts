@@ -1,7 +1,9 @@
 /** What one operator process remembers of a singleton between two looks. Losing it costs time or detail, never safety. */
 import { LABEL } from '../api/names.ts';
 import { mendKeyOfBudget } from '../core/budget.ts';
-import { isHolder, parseTerm, routingTerm } from '../core/lease.ts';
+import { isHolder, lastHolder, parseTerm, routingTerm } from '../core/lease.ts';
+import { leaseSeen, sightAfter } from '../core/expiry.ts';
+import { isFencing, stoppedSeen } from '../core/fencing.ts';
 import { isFinished } from '../core/membership.ts';
 import { isLost, isOnSuspectNode } from '../core/node-loss.ts';
 import { causeOf, neededMove, wantedMove } from '../core/move.ts';
@@ -30,18 +32,27 @@ export interface Recollection {
 
 /** Takes in what is seen for the first time: that the holder is in trouble, how far its move came, who failed. */
 export function afterLooking(snapshot: Snapshot, now: Instant): Memory {
-  const memory = { ...snapshot.memory, sights: sightsSeen(snapshot, now) };
+  const fencing = fencingSeen(snapshot, now);
+  const memory = { ...snapshot.memory, ...fencing, sights: sightsSeen(snapshot, now) };
   const tenure = tenureSeen({ ...snapshot, memory }, now);
   return {
     ...memory,
     tenure,
     trouble: troubleSeen({ ...snapshot, memory: { ...memory, tenure } }, now),
     timeline: timelineSeen(snapshot, now),
-    better: betterThanActive(snapshot, now),
+    better: betterThanActive({ ...snapshot, memory: { ...snapshot.memory, ...fencing } }, now),
     requested: requestSeen(snapshot, now),
     failures: failuresSeen(snapshot, now),
     pause: pauseSeen(snapshot, now),
   };
+}
+
+/** Nothing in mode `Routing`. */
+function fencingSeen(snapshot: Snapshot, now: Instant): Pick<Memory, 'leaseSeen' | 'stopped'> {
+  const { leaseSeen: oldLease, stopped: oldStopped } = snapshot.memory;
+  const isKnown = oldLease !== undefined || oldStopped !== undefined;
+  if (!isKnown && !isFencing(snapshot.singleton.spec)) return {};
+  return { leaseSeen: leaseSeen(snapshot, now), stopped: stoppedSeen(snapshot) };
 }
 
 /** Undefined unless it was paused in this process's time. */
@@ -79,7 +90,7 @@ function troubleSeen(snapshot: Snapshot, now: Instant): Memory['trouble'] {
   const wanted = wantedMove(snapshot, singleton.spec, lease, now);
   if (wanted === undefined) return undefined;
   const { need } = wanted;
-  return { holder: lease.holder, cause: causeOf(need), since: need.since };
+  return { holder: lastHolder(lease), cause: causeOf(need), since: need.since };
 }
 
 /** While the active is fit: a failover is no preemption. */
@@ -87,7 +98,7 @@ function betterThanActive(snapshot: Snapshot, now: Instant): Memory['better'] {
   const { lease, members, singleton } = snapshot;
   const holder = lease && members.find((member) => isHolder(lease, member));
   if (lease === undefined || holder === undefined || !lease.ours || singleton.spec === undefined) return undefined;
-  if (neededMove(snapshot, lease, holder) !== undefined) return undefined;
+  if (neededMove(snapshot, lease, holder, now) !== undefined) return undefined;
   return betterSeen({ snapshot, spec: singleton.spec, lease, holder, now });
 }
 
@@ -151,8 +162,12 @@ const isLostAgain = (member: Member, snapshot: Snapshot, now: Instant): boolean 
       isOnSuspectNode(other, snapshot),
   );
 
-/** After an action was carried out. */
-export function afterAction(memory: Memory, action: Action, now: Instant): Memory {
+/**
+ * After an action was carried out.
+ *
+ * @param made the version of the Lease that it made, of an action that leaves it with its holder
+ */
+export function afterAction(memory: Memory, action: Action, now: Instant, made?: string): Memory {
   switch (action.kind) {
     case 'grantLease':
       return withTimeline(memory, action.term, { detected: memory.trouble?.since, granted: now });
@@ -182,10 +197,16 @@ export function afterAction(memory: Memory, action: Action, now: Instant): Memor
     case 'createPod':
     case 'deletePod':
     case 'mendLabels':
-    case 'recordSwitchover':
     case 'removeRequest':
     case 'emitEvent':
       return memory;
+    case 'recordSwitchover':
+    case 'requestRelease':
+      return memory.leaseSeen === undefined
+        ? memory
+        : { ...memory, leaseSeen: sightAfter(memory.leaseSeen, action.expect, made) };
+    case 'ensureAccess':
+      return { ...memory, access: { atMs: now.monotonicMs, account: action.account } };
     default:
       return action satisfies never;
   }

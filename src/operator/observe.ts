@@ -5,10 +5,19 @@ import type { EndpointSlice } from '../api/objects.ts';
 import { parseSpec } from '../api/spec.ts';
 import type { ParsedSpec, Spec } from '../api/spec.ts';
 import type { SingletonService } from '../api/types.ts';
+import { isFencing } from '../core/fencing.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
 import { labelKeys } from '../core/node-terms.ts';
 import { activesNode } from '../core/node-loss.ts';
-import type { Member, NodeLossView, NodeTrouble, NodeView, SingletonView, Snapshot } from '../core/snapshot.ts';
+import type {
+  AgentPlatform,
+  Member,
+  NodeLossView,
+  NodeTrouble,
+  NodeView,
+  SingletonView,
+  Snapshot,
+} from '../core/snapshot.ts';
 import { noNodeLoss } from '../core/snapshot.ts';
 import { belonging, judgedByOthers } from './belonging.ts';
 import { refOf } from './caches.ts';
@@ -28,12 +37,19 @@ export interface NodeTroubles {
   troubleOf(node: string): NodeTrouble | undefined;
 }
 
+/** What is not in the caches. */
+export interface Surroundings {
+  readonly troubles?: NodeTroubles | undefined;
+  /** For fencing mode `Agent`. */
+  readonly agent?: AgentPlatform | undefined;
+}
+
 /** Undefined when there is no such SingletonService. */
 export function observe(
   key: Key,
   caches: Caches,
   recollection: Recollection,
-  troubles?: NodeTroubles,
+  { troubles, agent }: Surroundings = {},
 ): Observation | undefined {
   const { namespace, name } = refOf(key);
   const object = caches.singletons.get(namespace, name);
@@ -65,6 +81,7 @@ export function observe(
     nodeLoss: noNodeLoss,
     routedUids: readyUids(caches.slices.byIndex('singleton', key).filter(isOf(serviceName(name)))),
     memory: recollection.memory,
+    ...(isFencing(spec) && agent !== undefined && { agent }),
   };
   return { snapshot: { ...snapshot, nodeLoss: nodeLossOf(snapshot, troubles) }, parsed };
 }

@@ -10,7 +10,7 @@ import { violationsIn, violationsOf } from '../core/invariants.ts';
 import type { Violation } from '../core/invariants.ts';
 import { describeAction, describePlan, sameGrant } from '../core/plan.ts';
 import type { Action, Plan } from '../core/plan.ts';
-import type { Instant, Snapshot } from '../core/snapshot.ts';
+import type { AgentPlatform, Instant, Snapshot } from '../core/snapshot.ts';
 import { refOf } from './caches.ts';
 import type { Key } from './caches.ts';
 import { execute, readLive } from './execute.ts';
@@ -36,6 +36,8 @@ export interface ReconcilerOptions extends Omit<Executor, 'onDone'> {
   readonly logger: Logger;
   /** Absent: nothing is known of nodes. */
   readonly nodes?: { readonly troubles: NodeTroubles; readonly rights: NodeRights };
+  /** For fencing mode `Agent`; absent: no members can be made in it. */
+  readonly agent?: AgentPlatform;
   /** For metrics and checks. */
   readonly onSnapshot?: (key: Key, snapshot: Snapshot) => void;
   readonly onAction?: (key: Key, action: Action, snapshot: Snapshot) => void;
@@ -89,7 +91,10 @@ export class Reconciler {
   #look(key: Key): Look | undefined {
     const now = instantOf(this.#options.clock);
     const recollection = this.#recollections.get(key);
-    const observation = observe(key, this.#options.caches, recollection, this.#options.nodes?.troubles);
+    const observation = observe(key, this.#options.caches, recollection, {
+      troubles: this.#options.nodes?.troubles,
+      agent: this.#options.agent,
+    });
     if (observation === undefined) return undefined;
     const memory = afterLooking(observation.snapshot, now);
     const snapshot = { ...observation.snapshot, memory };
@@ -101,16 +106,16 @@ export class Reconciler {
     });
     this.#options.onSnapshot?.(key, snapshot);
     const look = { snapshot, now, plan: decide(snapshot, now) };
-    this.#options.onViolations?.(key, [...violationsIn(snapshot), ...violationsOf(look.plan, snapshot)], look);
+    this.#options.onViolations?.(key, [...violationsIn(snapshot), ...violationsOf(look.plan, snapshot, now)], look);
     return look;
   }
 
-  async #carryOut(key: Key, { snapshot, plan }: Look): Promise<Next> {
+  async #carryOut(key: Key, { snapshot, plan, now }: Look): Promise<Next> {
     // A decision that breaks the protocol is a bug of ours: better to stand still than to carry it out.
-    if (violationsOf(plan, snapshot).length > 0) return { kind: 'backOff' };
+    if (violationsOf(plan, snapshot, now).length > 0) return { kind: 'backOff' };
     const { logger } = this.#options;
     if (plan.actions.length > 0) logger.debug('plan', () => ({ singleton: key, plan: describePlan(plan) }));
-    const onDone = (action: Action): void => this.#done(key, action, snapshot);
+    const onDone: Executor['onDone'] = (action, made) => this.#done(key, action, snapshot, made);
     const outcome = await execute(plan, snapshot.singleton, { ...this.#options, onDone });
     switch (outcome.kind) {
       case 'done':
@@ -132,10 +137,10 @@ export class Reconciler {
     }
   }
 
-  #done(key: Key, action: Action, snapshot: Snapshot): void {
+  #done(key: Key, action: Action, snapshot: Snapshot, made: string | undefined): void {
     const { memory, deletedUids } = this.#recollections.get(key);
     this.#recollections.update(key, {
-      memory: afterAction(memory, action, instantOf(this.#options.clock)),
+      memory: afterAction(memory, action, instantOf(this.#options.clock), made),
       ...(action.kind === 'deletePod' && { deletedUids: new Set([...deletedUids, action.expect.uid]) }),
     });
     this.#options.onAction?.(key, action, snapshot);

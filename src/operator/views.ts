@@ -1,5 +1,5 @@
 /** From objects as the API server sends them to the views that decisions are made of. */
-import { ANNOTATION, GUARDED, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
+import { AGENT_CONTAINER, AGENT_ENV, ANNOTATION, GUARDED, LABEL, NO_FAILOVER, ROLE } from '../api/names.ts';
 import type {
   Condition,
   EndpointSlice,
@@ -10,6 +10,7 @@ import type {
   PodDisruptionBudget,
   Service,
 } from '../api/objects.ts';
+import { present } from '../api/present.ts';
 import { fromIso } from '../api/time.ts';
 import { isTerm, parseTerm } from '../core/lease.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
@@ -21,6 +22,7 @@ import type {
   MoveRecord,
   NodeView,
   Owned,
+  ReleaseRecord,
   ServiceView,
   Stranger,
   SwitchoverRecord,
@@ -60,8 +62,29 @@ export const memberView = memoized((pod: Pod): Member => {
     waiting: waitingOf(pod),
     podReason: pod.status?.reason,
     noFailover: saysNoFailover(pod),
+    ...agentIn(pod),
   };
 });
+
+/** Nothing of a pod without an agent. */
+function agentIn(pod: Pod): Pick<Member, 'agent' | 'hasStopped'> {
+  const agent = pod.spec?.containers?.find(({ name }) => name === AGENT_CONTAINER);
+  if (agent === undefined) return {};
+  const text = agent.env?.find(({ name }) => name === AGENT_ENV.leaseDurationMs)?.value ?? '';
+  const leaseDurationMs = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 0;
+  return { agent: { leaseDurationMs }, ...(hasStopped(pod) && { hasStopped: true }) };
+}
+
+/**
+ * P2. A phase alone says too little: kubelets before 1.24 write `Failed` for a pod that they evict while its containers
+ * run. And ended containers alone do, too: unless the phase is a last one, they are started again.
+ */
+function hasStopped({ status }: Pod): boolean {
+  const isLast = status?.phase === 'Failed' || status?.phase === 'Succeeded';
+  const all = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  const hasAgents = all.some(({ name }) => name === AGENT_CONTAINER);
+  return isLast && hasAgents && all.every(({ state }) => state?.terminated !== undefined);
+}
 
 /** A member that somebody else owns. */
 export const adoptedView = memoizedWith((pod: Pod, singleton: string): Member => ({
@@ -138,7 +161,39 @@ export const leaseView = memoizedWith((lease: Lease, ownerUid: string): Owned<Le
   named: lease.metadata.labels?.[LABEL.name] !== undefined,
   move: parseMove(lease.metadata.annotations?.[ANNOTATION.move]),
   switchover: parseSwitchover(lease.metadata.annotations?.[ANNOTATION.switchover]),
+  ...agentsPart(lease),
 }));
+
+/** What mode `Agent` adds, each field only where it is. */
+function agentsPart({ spec, metadata: { annotations = {} } }: Lease) {
+  const seconds = spec?.leaseDurationSeconds;
+  const term = (key: string): number | undefined => parseTerm(annotations[key]);
+  return present({
+    leaseDurationMs: typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : undefined,
+    renewedTerm: term(ANNOTATION.renewedTerm),
+    releasedTerm: term(ANNOTATION.releasedTerm),
+    releaseRequested: term(ANNOTATION.releaseRequested),
+    release: parseRelease(annotations[ANNOTATION.release]),
+  });
+}
+
+/** Undefined for what no operator wrote: the release is then one that nobody asked for. */
+function parseRelease(text: string | undefined): ReleaseRecord | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const record = JSON.parse(text) as Partial<ReleaseRecord> | null;
+    const isWhole =
+      [record?.reason, record?.message, record?.to, record?.trouble ?? ''].every(
+        (field) => typeof field === 'string',
+      ) &&
+      isTerm(record?.term) &&
+      ['Initial', 'Failover', 'Switchover'].includes(record?.kind ?? '') &&
+      isTime(record?.detectedWallMs);
+    return isWhole ? (record as ReleaseRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** What a Date can tell, in ms: beyond it, writing it out throws. */
 const MAX_WALL_MS = 8.64e15;

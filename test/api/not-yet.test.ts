@@ -21,9 +21,7 @@ const accepted = (raw: unknown): Spec => {
 
 /** For each path of the list, a spec that sets it. */
 const SET: readonly (readonly [string, object])[] = [
-  ['spec.election.leaseDurationSeconds', aSpec({ election: { leaseDurationSeconds: 20 } })],
-  ['spec.election.renewIntervalSeconds', aSpec({ election: { renewIntervalSeconds: 1 } })],
-  ['spec.fencing', aSpec({ fencing: { mode: 'Agent' } })],
+  ['spec.fencing.onApiLoss', aSpec({ fencing: { mode: 'Agent', onApiLoss: 'Hold' } })],
 ];
 
 describe('what is accepted and not acted upon', () => {
@@ -42,7 +40,8 @@ describe('what is accepted and not acted upon', () => {
   });
 
   test('is told with nothing beside it', () => {
-    expect(notYetActedUpon(accepted(aSpec({ fencing: { mode: 'Agent' } })))).toEqual(['spec.fencing']);
+    expect(notYetActedUpon(accepted(aSpec({ fencing: { onApiLoss: 'Hold' } })))).toEqual(['spec.fencing.onApiLoss']);
+    expect(notYetActedUpon(accepted(aSpec({ fencing: { mode: 'Agent' } })))).toEqual([]);
     expect(
       notYetActedUpon(accepted(aSpec({ replicas: 5, paused: true, failover: { unreadyGraceSeconds: 1 } }))),
     ).toEqual([]);

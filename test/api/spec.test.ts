@@ -314,6 +314,7 @@ describe('parseSpec', () => {
         'spec.election.strategy',
         'spec.election.stableSeconds',
         'spec.election.leaseDurationSeconds',
+        'spec.fencing.mode',
         'spec.service.loadBalancerIP',
         'spec.selector',
       ]),

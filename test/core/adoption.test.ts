@@ -94,7 +94,7 @@ describe('pods that are adopted', () => {
     const [{ uid, resourceVersion } = fail()] = snapshot.members;
     const deletion = { kind: 'deletePod', pod: 'web-a', expect: { uid, resourceVersion }, why: 'a bug' } as const;
     const broken = { actions: [deletion], reason: '', holds: [], recheckAtMs: undefined };
-    expect(violationsOf(broken, snapshot)).toMatchObject([{ invariant: 'I7' }]);
+    expect(violationsOf(broken, snapshot, NOW)).toMatchObject([{ invariant: 'I7' }]);
   });
 
   it('are not even deleted, or given slots, under a template that came instead of the selector', () => {

@@ -28,7 +28,7 @@ describe('whatever the snapshot', { timeout: PATIENCE_MS }, () => {
     fc.assert(
       fc.property(anySnapshot, (snapshot) => {
         const plan = decide(snapshot, NOW);
-        expect(violationsOf(plan, snapshot)).toEqual([]);
+        expect(violationsOf(plan, snapshot, NOW)).toEqual([]);
         expect(plan.actions.filter(isGrant).length).toBeLessThanOrEqual(1);
       }),
       RUNS,

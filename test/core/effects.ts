@@ -2,7 +2,8 @@
  * What the API server would make of an action, on a snapshot: enough of it to see where a series of decisions leads.
  * Preconditions count: a write that was decided from an older state is refused, as the server answers 409.
  */
-import { GUARDED, LABEL, ROLE, holderIdentity } from '../../src/api/names.ts';
+import { AGENT_CONTAINER, AGENT_ENV, GUARDED, LABEL, ROLE, holderIdentity } from '../../src/api/names.ts';
+import type { Pod } from '../../src/api/objects.ts';
 import { decide } from '../../src/core/decide.ts';
 import { selectedPods } from '../../src/core/invariants.ts';
 import { parseTerm } from '../../src/core/lease.ts';
@@ -15,7 +16,7 @@ import { aLease, budgetMadeFrom, serviceMadeFrom } from '../builders.ts';
 export function apply(snapshot: Snapshot, action: Action, now: Instant): Snapshot | undefined {
   const next = effect(snapshot, action, now);
   if (next === undefined) return undefined;
-  return withEndpoints({ ...next, memory: afterAction(next.memory, action, now) });
+  return withEndpoints({ ...next, memory: afterAction(next.memory, action, now, next.lease?.resourceVersion) });
 }
 
 /** kube-controller-manager's part: whoever is selected and Ready is an endpoint. */
@@ -53,7 +54,14 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
           move: action.move,
           switchover: action.switchover ?? lease.switchover,
           named: true,
+          ...(typeof action.leaseDurationMs === 'number' && { leaseDurationMs: action.leaseDurationMs }),
         },
+      };
+    case 'requestRelease':
+      if (lease === undefined || !isMeant(lease, action.expect)) return undefined;
+      return {
+        ...snapshot,
+        lease: { ...lease, resourceVersion, releaseRequested: action.release.term, release: action.release },
       };
     case 'recordSwitchover':
       if (lease === undefined || !isMeant(lease, action.expect)) return undefined;
@@ -100,6 +108,7 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
       return { ...snapshot, singleton: { ...singleton, resourceVersion, status: action.status } };
     case 'checkTemplate':
     case 'emitEvent':
+    case 'ensureAccess':
       return snapshot;
     default:
       return action satisfies never;
@@ -227,8 +236,16 @@ function createPod(
     waiting: undefined,
     podReason: undefined,
     noFailover: false,
+    ...agentMadeIn(action.body),
   };
   return { ...snapshot, members: [...snapshot.members, member] };
+}
+
+function agentMadeIn(body: object): Pick<Member, 'agent'> {
+  const { initContainers = [], containers = [] } = ((body as Pod).spec ?? {}) satisfies Pod['spec'];
+  const agent = [...initContainers, ...containers].find(({ name }) => name === AGENT_CONTAINER);
+  const text = agent?.env?.find(({ name }) => name === AGENT_ENV.leaseDurationMs)?.value;
+  return text === undefined ? {} : { agent: { leaseDurationMs: Number(text) } };
 }
 
 /** What has a node is only marked; its kubelet lets it go. */

@@ -226,7 +226,7 @@ class Witness {
     expect(plan.actions).toEqual([]);
     expect(singleton.request, 'a request is not taken up').toBeUndefined();
     expect(lease?.switchover?.state).not.toBe('Pending');
-    expect(violationsOf(plan, this.snapshot)).toEqual([]);
+    expect(violationsOf(plan, this.snapshot, this.now)).toEqual([]);
     if (singleton.spec === undefined || lease === undefined || singleton.spec.paused) return;
     const holder = members.find((member) => isHolder(lease, member));
     const isFit = holder !== undefined && fitness(holder, this.snapshot).eligible;

@@ -31,7 +31,7 @@ const deletion = (pod: string): Action => ({
 
 const planned = (builder: SnapshotBuilder, ...actions: Action[]): string[] => {
   const plan: Plan = { actions, reason: 'a test', holds: [], recheckAtMs: undefined };
-  return names(violationsOf(plan, builder.build()));
+  return names(violationsOf(plan, builder.build(), NOW));
 };
 
 describe('in a state', () => {
@@ -134,7 +134,7 @@ describe('a plan', () => {
         .where(0, (pod) => pod[change]())
         .with(aPod().named('db-1-b').slot(1))
         .build();
-      expect(violationsOf(decide(snapshot, NOW), snapshot)).toEqual([]);
+      expect(violationsOf(decide(snapshot, NOW), snapshot, NOW)).toEqual([]);
     }
   });
 });

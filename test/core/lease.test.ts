@@ -13,7 +13,7 @@ import {
   routingTerm,
 } from '../../src/core/lease.ts';
 import type { LeaseContent } from '../../src/core/lease.ts';
-import { NOW, WALL_MS, aLease, aMove, aPod, aSnapshot, aSteadyState, holderOf } from '../builders.ts';
+import { NOW, WALL_MS, aLease, aMove, aPod, aSnapshot, aFencedState, aSteadyState, holderOf } from '../builders.ts';
 import type { SnapshotBuilder } from '../builders.ts';
 import { settle } from './effects.ts';
 
@@ -260,9 +260,34 @@ describe('a Lease that somebody edited', () => {
 });
 
 describe('in mode Agent', () => {
-  it('an emptied Lease is no edit: its holder released it', () => {
-    const spec = { fencing: { mode: 'Agent' } };
-    expect(mended(aSteadyState().spec(spec).lease({ holder: '' }))).toBeUndefined();
+  it('a Lease that says which term was released is no edit', () => {
+    expect(mended(aFencedState({ term: 4 }).lease({ holder: '', releasedTerm: 4 }))).toBeUndefined();
+  });
+
+  it.each([undefined, 3, 5])('one that was emptied with %s released of term 4 gets its holder back', (releasedTerm) => {
+    const emptied = aFencedState({ term: 4 }).lease({
+      holder: '',
+      ...(releasedTerm !== undefined && { releasedTerm }),
+    });
+    expect(mended(emptied)).toMatchObject({ holder: 'db-0-a_uid-db-0-a', term: 4 });
+  });
+
+  it('a holder edited by hand is put back under its own term', () => {
+    const edited = aFencedState({ term: 4 }).lease({ holder: 'db-1-a_uid-db-1-a' });
+    expect(mended(edited)).toMatchObject({ holder: 'db-0-a_uid-db-0-a', term: 4, move: { routingTerm: undefined } });
+  });
+
+  it('a Lease that was lost names nobody: whoever was granted last may have left no other trace', () => {
+    expect(mended(aFencedState({ term: 4 }).lease({ holder: '', term: 0, move: undefined }))).toMatchObject({
+      holder: '',
+      term: 1004,
+      move: { to: '', routingTerm: undefined },
+    });
+  });
+
+  it('a term that went back names nobody, above any that was given', () => {
+    const restored = aFencedState({ term: 9 }).leaseHeldBy(1, 7).lease({ leaseDurationMs: 10_000, renewedTerm: 7 });
+    expect(mended(restored)).toMatchObject({ holder: '', term: 1009 });
   });
 });
 

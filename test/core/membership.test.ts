@@ -233,7 +233,7 @@ describe('members are deleted', () => {
 describe('no plan deletes the active', () => {
   const deletions = (snapshot: Snapshot): Action[] => {
     const plan = decide(snapshot, NOW);
-    expect(violationsOf(plan, snapshot)).toEqual([]);
+    expect(violationsOf(plan, snapshot, NOW)).toEqual([]);
     return plan.actions.filter(({ kind }) => kind === 'deletePod');
   };
 

@@ -229,7 +229,7 @@ describe('a member pod', () => {
   it('is the template with the labels of its slot', () => {
     const template = { ...aTemplate(), metadata: { labels: { app: 'a' }, annotations: { note: 'b' } } };
     const spec = aSpec({ template });
-    expect(memberPod(singleton, spec, 2, 'db-2-x')).toMatchObject({
+    expect(memberPod(singleton, spec, { slot: 2, name: 'db-2-x' })).toMatchObject({
       metadata: {
         name: 'db-2-x',
         labels: { app: 'a', [LABEL.slot]: '2', [LABEL.role]: 'standby', [LABEL.revision]: templateRevision(spec) },

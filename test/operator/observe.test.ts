@@ -93,7 +93,7 @@ describe('a snapshot', () => {
     caches.singletons.apply('ADDED', { ...aSingleton(), status: { active } });
     caches.leases.apply('ADDED', aLeaseObject({ holderIdentity: 'db-1-a_uid-db-1-a', leaseTransitions: 1 }));
     caches.pods.apply('ADDED', aPodObject());
-    const seen = observe('default/db', caches, NOTHING, troubles);
+    const seen = observe('default/db', caches, NOTHING, { troubles });
     expect(seen?.snapshot.nodeLoss).toEqual({ isBraked: true, nodes: { 'node-a': trouble, 'node-c': trouble } });
   });
 
@@ -169,12 +169,12 @@ describe('the spec in force', () => {
       singletons.apply(
         'MODIFIED',
         aSingleton(
-          { fencing: { mode: 'Agent' } },
+          { fencing: { onApiLoss: 'Hold' } },
           { resourceVersion: '2', annotations: { 'singleton-operator.io/switchover': 'any' } },
         ),
       ),
     );
-    expect(singleton.notActedUpon).toEqual(['spec.fencing']);
+    expect(singleton.notActedUpon).toEqual(['spec.fencing.onApiLoss']);
     expect(singleton.request).toBe('any');
   });
 });

@@ -31,8 +31,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   /**
    * `spec selector=yes`: instead of the template.
    * `spec replicas=3 paused=true grace=10 nodeLoss=Wait after=30 strategy=Priority priorities=1,3,2
-   * prefer=zone:a:10,disk:ssd:1 stable=60 quarantine=3/600/300 budget=false deadline=30 image=2 switchover=Manual`: the spec from
-   * here on. A preference is a label, its value and the weight. `stable` switches preemption on, after so many seconds.
+   * prefer=zone:a:10,disk:ssd:1 stable=60 quarantine=3/600/300 budget=false deadline=30 image=2 switchover=Manual
+   * mode=Agent`: the spec from here on. A preference is a label, its value and the weight. `stable` switches preemption on, after so many seconds.
    */
   spec: (world, ...settings) => {
     const fields = Object.fromEntries(settings.map((setting) => setting.split('=')) as [string, string][]);
@@ -59,6 +59,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         }),
       },
       switchover: { deadlineSeconds: Number(fields['deadline'] ?? 30) },
+      ...(fields['mode'] !== undefined && { fencing: { mode: fields['mode'] } }),
     });
   },
   /** `adopted 0a 1a`: pods of somebody else's that the selector selects, Ready and without a label of ours. */
@@ -116,7 +117,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     world.change(world.member(name), { unschedulable: true, waiting: '0/3 nodes are available' }),
   'pulls-no-image': (world, name = '') => world.change(world.member(name), { waiting: 'app: ImagePullBackOff' }),
   fail: (world, name = 'active', reason) =>
-    world.change(world.member(name), { ready: false, phase: 'Failed', podReason: reason }),
+    world.change(world.member(name), {
+      ready: false,
+      phase: 'Failed',
+      podReason: reason,
+      ...(world.member(name).agent !== undefined && { hasStopped: true }),
+    }),
+  /** Mode `Agent`: the agent of the member does not reach the API server; `reach` ends it. */
+  'cut-off': (world, name = 'active') => world.cutOff(world.member(name), true),
+  reach: (world, name = 'active') => world.cutOff(world.member(name), false),
   /** By the eviction API, which asks the budget; not by a kubelet. */
   evict: (world, name = 'active') => world.evict(world.member(name)),
   /** Force-deleted: gone without a trace. */

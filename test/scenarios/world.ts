@@ -10,13 +10,15 @@ import type { Grants } from '../../src/core/invariants.ts';
 import { describeAction } from '../../src/core/plan.ts';
 import type { Action, Plan } from '../../src/core/plan.ts';
 import { noMemory } from '../../src/core/snapshot.ts';
-import type { Instant, Member, NodeTrouble, NodeView, Snapshot } from '../../src/core/snapshot.ts';
+import type { Instant, LeaseView, Member, NodeTrouble, NodeView, Snapshot } from '../../src/core/snapshot.ts';
 import { slotOf } from '../../src/core/slots.ts';
 import { afterLooking } from '../../src/operator/memory.ts';
-import { aPod, aSnapshot, aSpec, at } from '../builders.ts';
+import { AN_AGENT, aPod, aSnapshot, aSpec, at } from '../builders.ts';
 import { apply, nextVersion, withEndpoints } from '../core/effects.ts';
 
 const MAX_ROUNDS = 30;
+/** Of the agents, in mode `Agent`: the default. */
+const RENEW_INTERVAL_MS = 2_000;
 
 export class World {
   snapshot: Snapshot;
@@ -28,6 +30,10 @@ export class World {
   #standbysNeedTheActive = false;
   #hasEndpoints = true;
   #grants: Grants = new Map();
+  readonly #cutOff = new Set<string>();
+  #renewedAtMs = 0;
+  /** Agents refuse a term below the highest that they have seen. */
+  #highest = 0;
   /** Names in the order of their birth, for readers: `db-0-kx4v2` says nothing, `0a`, `0b` do. */
   readonly #births: string[] = [];
 
@@ -44,6 +50,7 @@ export class World {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       if (this.#stopped) return;
       this.#kubelets();
+      this.#agent();
       this.#letGoOfLeaving();
       const plan = this.#look();
       if (plan.actions.length === 0) return this.#tellWait(plan);
@@ -55,7 +62,7 @@ export class World {
   #look(): Plan {
     this.snapshot = { ...this.snapshot, memory: afterLooking(this.snapshot, this.now) };
     const plan = decide(this.snapshot, this.now);
-    this.#assert(violationsOf(plan, this.snapshot));
+    this.#assert(violationsOf(plan, this.snapshot, this.now));
     return plan;
   }
 
@@ -123,6 +130,40 @@ export class World {
     for (const member of this.snapshot.members) {
       if (!this.#isActive(member) && member.ready !== hasActive) this.change(member, { ready: hasActive });
     }
+  }
+
+  /**
+   * Of the holder, in mode `Agent`: renews, and releases when it is asked to, when its workload has ended, or when its pod is
+   * going. Of a member that is cut off it does neither.
+   */
+  #agent(): void {
+    const { lease, members } = this.snapshot;
+    const holder = members.find(this.#isActive);
+    if (lease === undefined || holder?.agent === undefined || this.#cutOff.has(holder.pod)) return;
+    const { term } = lease;
+    if (term < this.#highest) return;
+    this.#highest = term;
+    const mayRun = holder.phase === 'Running';
+    const ends = lease.releaseRequested === term || holder.crash !== undefined || holder.terminating || !mayRun;
+    if (ends && mayRun) {
+      this.lines.push(`the agent of ${this.#short(holder.pod)} releases term ${term}`);
+      this.#writeLease({ holder: '', releasedTerm: term });
+    } else if (!ends && lease.renewedTerm !== term) {
+      this.lines.push(`the agent of ${this.#short(holder.pod)} takes up term ${term}`);
+      this.#writeLease({ renewedTerm: term });
+    } else if (!ends && this.#nowMs >= this.#renewedAtMs + RENEW_INTERVAL_MS) this.#writeLease({});
+  }
+
+  #writeLease(fields: Partial<LeaseView>): void {
+    const { lease } = this.snapshot;
+    this.#renewedAtMs = this.#nowMs;
+    if (lease !== undefined) this.edit({ lease: { ...lease, resourceVersion: nextVersion(this.snapshot), ...fields } });
+  }
+
+  /** From the API server, so that its agent can neither renew nor release. */
+  cutOff(member: Member, isCutOff: boolean): void {
+    if (isCutOff) this.#cutOff.add(member.pod);
+    else this.#cutOff.delete(member.pod);
   }
 
   change(member: Member, fields: Partial<Member>): void {
@@ -222,7 +263,11 @@ export class World {
     const { singleton } = this.snapshot;
     const generation = singleton.generation + 1;
     const resourceVersion = nextVersion(this.snapshot);
-    this.edit({ singleton: { ...singleton, generation, resourceVersion, spec: aSpec(fields), problems: [] } });
+    const spec = aSpec(fields);
+    this.edit({
+      singleton: { ...singleton, generation, resourceVersion, spec, problems: [] },
+      ...(spec.fencing.mode === 'Agent' && { agent: AN_AGENT }),
+    });
   }
 
   rejectSpec(): void {

@@ -20,6 +20,14 @@ export const LEASE: ResourceType = {
   namespaced: true,
 };
 
+export const SERVICE_ACCOUNT: ResourceType = core('serviceaccounts', 'ServiceAccount');
+export const ROLE: ResourceType = rbac('roles', 'Role');
+export const ROLE_BINDING: ResourceType = rbac('rolebindings', 'RoleBinding');
+
+function rbac(plural: string, kind: string): ResourceType {
+  return { group: 'rbac.authorization.k8s.io', version: 'v1', plural, kind, namespaced: true };
+}
+
 function core(plural: string, kind: string): ResourceType {
   return { group: '', version: 'v1', plural, kind, namespaced: true };
 }

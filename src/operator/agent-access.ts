@@ -1,0 +1,58 @@
+/**
+ * The rights of the members' agents: a ServiceAccount, a Role for that one Lease, and what binds them. They are not watched,
+ * since a singleton in mode `Routing` has none: they are read when they are about to be needed, and made or mended then.
+ */
+import { ROLE as ROLES, ROLE_BINDING, SERVICE_ACCOUNT } from '../adapters/kubernetes/resources.ts';
+import { isNotFound } from '../adapters/ports.ts';
+import type { KubernetesApi, ResourceType } from '../adapters/ports.ts';
+import { agentAccessName } from '../api/names.ts';
+import type { KubeObject } from '../api/objects.ts';
+import { sameJson } from '../core/hash.ts';
+import type { AgentAccess } from '../core/plan.ts';
+import type { SingletonView } from '../core/snapshot.ts';
+import { controllerOf } from './views.ts';
+
+/** What of each kind must be as it should be; what else somebody adds is theirs. */
+interface Right extends KubeObject {
+  readonly rules?: unknown;
+  readonly subjects?: unknown;
+  readonly roleRef?: unknown;
+}
+
+/** Rejects with the server's answer, or when somebody else's object has one of the names. */
+export async function ensureAccess(api: KubernetesApi, singleton: SingletonView, access: AgentAccess): Promise<void> {
+  if (access.serviceAccount !== undefined) await ensure(api, singleton, SERVICE_ACCOUNT, access.serviceAccount);
+  await ensure(api, singleton, ROLES, access.role);
+  await ensure(api, singleton, ROLE_BINDING, access.roleBinding);
+}
+
+async function ensure(api: KubernetesApi, singleton: SingletonView, type: ResourceType, wanted: object): Promise<void> {
+  const name = agentAccessName(singleton.name);
+  const found = await find(api, type, { namespace: singleton.namespace, name });
+  if (found === undefined) return void (await api.create(type, singleton.namespace, wanted));
+  if (controllerOf(found)?.uid !== singleton.uid)
+    throw new Error(`${type.kind} ${name} exists and is not owned by this SingletonService; delete or rename it`);
+  const { rules, subjects } = wanted as Right;
+  const isSame = sameJson(found.rules, rules) && sameJson(found.subjects, subjects);
+  if (isSame) return undefined;
+  const { uid, resourceVersion } = found.metadata;
+  const patch = {
+    metadata: { uid, resourceVersion },
+    ...(rules !== undefined && { rules }),
+    ...(subjects !== undefined && { subjects }),
+  };
+  return void (await api.mergePatch(type, { namespace: singleton.namespace, name }, patch));
+}
+
+async function find(
+  api: KubernetesApi,
+  type: ResourceType,
+  ref: { readonly namespace: string; readonly name: string },
+): Promise<Right | undefined> {
+  try {
+    return await api.get<Right>(type, ref);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
