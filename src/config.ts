@@ -84,6 +84,11 @@ const FLAGS = {
     'share of nodes silent at once above which none of them is taken for lost (one alone always may be)',
     '55%',
   ),
+  'agent-image': flag(
+    z.string().min(1).max(512),
+    "image of the agent that fencing mode Agent puts into members: the operator's own",
+    'singleton-operator',
+  ),
   'log-level': flag(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'debug, info, warn, error or silent', 'info'),
   'log-format': flag(z.enum(['json', 'pretty']), 'json or pretty', 'json'),
 } as const;

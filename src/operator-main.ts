@@ -12,6 +12,7 @@ import type { Config } from './config.ts';
 import { electionTimes } from './core/leadership.ts';
 import { Election } from './operator/election.ts';
 import type { ElectionOptions } from './operator/election.ts';
+import { agentPlatform } from './core/agent-pod.ts';
 import { Operator } from './operator/operator.ts';
 import { StartupError, waitForCluster } from './operator/startup.ts';
 
@@ -83,6 +84,7 @@ async function run(config: Config): Promise<void> {
     concurrency,
     random: Math.random,
     nodeLossBrake: config['node-loss-brake'],
+    agent: agentPlatform(config['agent-image'], cluster.minorVersion),
     ...(namespace !== undefined && { namespace }),
   });
   operator.start();

@@ -49,6 +49,7 @@ export const AGENT_ENV = {
   podName: 'SINGLETON_POD_NAME',
   podUid: 'SINGLETON_POD_UID',
   port: 'SINGLETON_AGENT_PORT',
+  agentStateFile: 'SINGLETON_AGENT_STATE_FILE',
   stateFile: 'SINGLETON_STATE_FILE',
   stateUrl: 'SINGLETON_STATE_URL',
   leaseDurationMs: 'SINGLETON_LEASE_DURATION_MS',

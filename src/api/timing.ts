@@ -62,6 +62,17 @@ export const renewalSumBroken = (input: TimingInput): string | undefined => {
   );
 };
 
+/** What adds up to the lease duration, for people. */
+export const expirySum = (input: TimingInput): string => {
+  const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs } = timingOf(input);
+  const sumMs = fenceDeadlineMs + input.stopGraceMs + enforcementDelayMs + clockRateMarginMs;
+  return (
+    `fence deadline ${seconds(fenceDeadlineMs)} + stop grace ${seconds(input.stopGraceMs)} + enforcement ` +
+    `(${input.enforcement}) ${seconds(enforcementDelayMs)} + clock rate margin ${seconds(clockRateMarginMs)} = ` +
+    `${seconds(sumMs)}, less than the lease duration of ${seconds(input.leaseDurationMs)}`
+  );
+};
+
 /** The old active must be dead before anybody may hold its lease for expired. Undefined: it holds. */
 export const expirySumBroken = (input: TimingInput): string | undefined => {
   const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs } = timingOf(input);

@@ -29,6 +29,7 @@ export function whyText(name: string, explanation: Explanation, paint: Paint): s
   return [
     `${paint(name, 'bold')}: ${isActive}\n\n`,
     membersText(explanation.members, paint),
+    ...fencingText(explanation, paint),
     ...broken.map((promise) => paint(`\nBroken: ${promise}\n`, 'red')),
     `\n${paint('Next', 'bold')}: ${outlookText(next, paint)}`,
     ...(ifActiveFailed === undefined || active === undefined
@@ -38,6 +39,9 @@ export function whyText(name: string, explanation: Explanation, paint: Paint): s
     ...unknown.map((sentence) => `  ${sentence}\n`),
   ].join('');
 }
+
+const fencingText = ({ fencing = [] }: Explanation, paint: Paint): string[] =>
+  fencing.length === 0 ? [] : [`\n${paint('Fencing', 'bold')} (mode Agent)\n`, ...fencing.map((line) => `  ${line}\n`)];
 
 // --- members ----------------------------------------------------------------------------------------------------------
 

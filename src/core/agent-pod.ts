@@ -21,6 +21,16 @@ type PodSpec = PodTemplate['spec'];
 type Container = PodSpec['containers'][number];
 type Env = { readonly name: string; readonly value?: string; readonly valueFrom?: unknown };
 
+/**
+ * @param minorVersion of the API server: 1.29 has init containers that go on running, 1.25 probes with a grace period of
+ *   their own
+ */
+export const agentPlatform = (image: string, minorVersion: number): AgentPlatform => ({
+  image,
+  hasSidecars: minorVersion >= 29,
+  hasProbeGrace: minorVersion >= 25,
+});
+
 interface AgentQuestion {
   readonly singleton: SingletonView;
   readonly spec: Spec;
@@ -110,7 +120,7 @@ function agentEnv({ name, namespace }: SingletonView, spec: Spec): Env[] {
     { name: AGENT_ENV.podName, valueFrom: ofPod('metadata.name') },
     { name: AGENT_ENV.podUid, valueFrom: ofPod('metadata.uid') },
     text(AGENT_ENV.port, AGENT_PORT),
-    text(AGENT_ENV.stateFile, STATE_FILE),
+    text(AGENT_ENV.agentStateFile, STATE_FILE),
     text(AGENT_ENV.leaseDurationMs, election.leaseDurationMs),
     text(AGENT_ENV.renewIntervalMs, election.renewIntervalMs),
     text(AGENT_ENV.stopGraceMs, fencing.stopGraceMs),

@@ -4,12 +4,14 @@
  *
  * Not known here is what only the operator's process remembers; `unknown` says so where it matters.
  */
+import { expirySum } from '../api/timing.ts';
 import { avoidance } from './avoidance.ts';
 import type { Avoidance } from './avoidance.ts';
 import { eligibility, candidates, fitness, standing } from './candidates.ts';
 import { decide } from './decide.ts';
 import { violationsIn, violationsOf } from './invariants.ts';
-import { planLease } from './lease.ts';
+import { awaitsRenewal, isFencing, proofOf } from './fencing.ts';
+import { lastHolder, planLease, podOf } from './lease.ts';
 import { isFinished } from './membership.ts';
 import { causeOf, planMove } from './move.ts';
 import type { Need } from './move.ts';
@@ -19,7 +21,7 @@ import { rank } from './rank.ts';
 import type { Rank } from './rank.ts';
 import { activeMember, bySlot, ourLease } from './situation.ts';
 import { slotOf } from './slots.ts';
-import type { Instant, Member, Snapshot } from './snapshot.ts';
+import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
 
 export interface Explanation {
   readonly active: { readonly pod: string; readonly term: number } | undefined;
@@ -33,6 +35,8 @@ export interface Explanation {
   readonly broken: readonly string[];
   /** Sentences: what only the operator's process remembers, and what it changes here. */
   readonly unknown: readonly string[];
+  /** Mode `Agent`, in sentences: by which times the active is fenced, and how that stands. Absent in mode `Routing`. */
+  readonly fencing?: readonly string[];
 }
 
 /** One member: whether it may be chosen, and where it stands. */
@@ -88,7 +92,28 @@ export function explain(snapshot: Snapshot, now: Instant): Explanation {
       ({ invariant, message }) => `${invariant}: ${message}`,
     ),
     unknown: unknownOf(snapshot, plan, { next, now }),
+    ...(isFencing(snapshot.singleton.spec) && { fencing: fencingOf(snapshot, now) }),
   };
+}
+
+function fencingOf(snapshot: Snapshot, now: Instant): string[] {
+  const { spec } = snapshot.singleton;
+  const lease = ourLease(snapshot);
+  if (spec === undefined) return [];
+  const sum = expirySum({ ...spec.election, ...spec.fencing });
+  return lease === undefined ? [sum] : [sum, standingOf(snapshot, lease, now)];
+}
+
+function standingOf(snapshot: Snapshot, lease: LeaseView, now: Instant): string {
+  const pod = podOf(lease.holder);
+  const proof = proofOf({ snapshot, lease, now });
+  if (proof?.name === 'NeverGranted' || proof?.name === 'NoAgent') return proof.message;
+  if (proof !== undefined) return `another may be granted (${proof.name}): ${proof.message}`;
+  if (lease.holder === '') return 'who held the Lease before it was lost nobody can tell: it has to expire first';
+  if (awaitsRenewal(snapshot, lease)) return `the agent of ${pod} has not taken up term ${lease.term} yet`;
+  return lease.releaseRequested === lease.term
+    ? `the agent of ${pod} was asked to release the Lease (${lease.release?.reason ?? '?'}) and has not yet`
+    : `the agent of ${pod} has taken up term ${lease.term}; before another is granted it is asked to release the Lease`;
 }
 
 function standings(snapshot: Snapshot, now: Instant): Standing[] {
@@ -138,9 +163,9 @@ function outlook(seen: Snapshot, now: Instant): Outlook[] {
 /** Without a first sight of the trouble, each look would take itself for the first, and no grace would ever end. */
 function withTroubleSeen(snapshot: Snapshot, now: Instant): Snapshot {
   const need = needOf(snapshot, now);
-  const holder = ourLease(snapshot)?.holder;
-  if (need === undefined || holder === undefined) return snapshot;
-  const trouble = { holder, cause: causeOf(need), since: need.since };
+  const lease = ourLease(snapshot);
+  if (need === undefined || lease === undefined) return snapshot;
+  const trouble = { holder: lastHolder(lease), cause: causeOf(need), since: need.since };
   return { ...snapshot, memory: { ...snapshot.memory, trouble } };
 }
 

@@ -15,8 +15,7 @@ import { controllerOf } from './views.ts';
 /** What of each kind must be as it should be; what else somebody adds is theirs. */
 interface Right extends KubeObject {
   readonly rules?: unknown;
-  readonly subjects?: unknown;
-  readonly roleRef?: unknown;
+  readonly subjects?: readonly unknown[] | undefined;
 }
 
 /** Rejects with the server's answer, or when somebody else's object has one of the names. */
@@ -32,16 +31,22 @@ async function ensure(api: KubernetesApi, singleton: SingletonView, type: Resour
   if (found === undefined) return void (await api.create(type, singleton.namespace, wanted));
   if (controllerOf(found)?.uid !== singleton.uid)
     throw new Error(`${type.kind} ${name} exists and is not owned by this SingletonService; delete or rename it`);
-  const { rules, subjects } = wanted as Right;
-  const isSame = sameJson(found.rules, rules) && sameJson(found.subjects, subjects);
-  if (isSame) return undefined;
+  const patch = missing(found, wanted as Right);
+  if (patch === undefined) return undefined;
   const { uid, resourceVersion } = found.metadata;
-  const patch = {
-    metadata: { uid, resourceVersion },
-    ...(rules !== undefined && { rules }),
-    ...(subjects !== undefined && { subjects }),
-  };
-  return void (await api.mergePatch(type, { namespace: singleton.namespace, name }, patch));
+  return void (await api.mergePatch(
+    type,
+    { namespace: singleton.namespace, name },
+    { metadata: { uid, resourceVersion }, ...patch },
+  ));
+}
+
+/** Subjects are added and never taken away: while a template with another account is rolled out, both are needed. */
+function missing({ rules, subjects = [] }: Right, wanted: Right): Pick<Right, 'rules' | 'subjects'> | undefined {
+  const isBound = (subject: unknown): boolean => subjects.some((other) => sameJson(other, subject));
+  const unbound = (wanted.subjects ?? []).filter((subject) => !isBound(subject));
+  if (unbound.length > 0) return { subjects: [...subjects, ...unbound] };
+  return wanted.rules === undefined || sameJson(rules, wanted.rules) ? undefined : { rules: wanted.rules };
 }
 
 async function find(

@@ -9,7 +9,7 @@ import { sameJson } from '../core/hash.ts';
 import { labelKeys } from '../core/node-terms.ts';
 import { describeAction } from '../core/plan.ts';
 import type { Action } from '../core/plan.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { AgentPlatform, Snapshot } from '../core/snapshot.ts';
 import { phasesOf } from '../core/status.ts';
 import { AdoptedPods } from './adopted-pods.ts';
 import type { Watched } from './adopted-pods.ts';
@@ -37,6 +37,8 @@ export interface OperatorOptions {
   readonly mayReadNodeLeases?: boolean;
   /** Share of nodes, 0 to 1, of which more dark at once are not believed. Default 0.55. */
   readonly nodeLossBrake?: number;
+  /** For fencing mode `Agent`; absent: no members can be made in it. */
+  readonly agent?: AgentPlatform;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -96,6 +98,7 @@ export class Operator {
       disruptionBudgets: options.disruptionBudgets,
       clock: options.clock,
       logger: options.logger,
+      ...(options.agent !== undefined && { agent: options.agent }),
       nodes: {
         troubles: this.#beats,
         rights: { leases: options.mayReadNodeLeases !== false, nodes: options.mayReadNodes !== false },

@@ -38,6 +38,8 @@ export interface Cluster {
   readonly mayReadNodes: boolean;
   /** Otherwise a lost node is known when Kubernetes says so of its Node object, 40 s later than the node was heard of last. */
   readonly mayReadNodeLeases: boolean;
+  /** `29` of Kubernetes 1.29; 0 when the server does not say. */
+  readonly minorVersion: number;
 }
 
 /**
@@ -81,7 +83,19 @@ async function examine({ api, logger, namespace }: StartupOptions): Promise<Clus
     disruptionBudgets,
     mayReadNodes: await mayReadNodes(api, namespace, logger),
     mayReadNodeLeases: await mayReadNodeLeases(api, logger),
+    minorVersion: await minorVersion(api),
   };
+}
+
+/** Some distributions write `29+`. Without an answer agents are put into pods as the oldest server takes them. */
+async function minorVersion(api: KubernetesApi): Promise<number> {
+  try {
+    const { minor } = await api.getPath<{ readonly minor?: string }>('/version');
+    return Number.parseInt(minor ?? '', 10) || 0;
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 403 || error.status === 404)) return 0;
+    throw error;
+  }
 }
 
 async function mayReadNodes(api: KubernetesApi, namespace: string | undefined, logger: Logger): Promise<boolean> {

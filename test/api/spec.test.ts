@@ -272,6 +272,63 @@ const REFUSED: readonly (readonly [string, unknown, ...(readonly [string, string
         '5 s + 3 s + 2 s + 0.5 s = 10.5 s is not less than 10 s',
     ],
   ],
+  [
+    'mode Agent for pods of others',
+    { selector: { matchLabels: { app: 'web' } }, service: { ports: [{ port: 80 }] }, fencing: { mode: 'Agent' } },
+    [
+      'spec.fencing.mode',
+      'is Agent, which needs spec.template: the agent runs beside the workload in pods that the operator makes',
+    ],
+  ],
+  [
+    'no grace for what a liveness probe ends',
+    aSpec({ fencing: { mode: 'Agent', stopGraceSeconds: 0 } }),
+    [
+      'spec.fencing.stopGraceSeconds',
+      'must be at least 1 with enforcement Probe: a kubelet gives no less to what fails its liveness probe',
+    ],
+  ],
+  [
+    "names of the agent's in the template",
+    {
+      fencing: { mode: 'Agent' },
+      template: {
+        spec: {
+          containers: [{ name: 'singleton-agent', ports: [{ containerPort: 80 }] }],
+          volumes: [{ name: 'data' }, { name: 'singleton-state' }],
+        },
+      },
+    },
+    [
+      'spec.template.spec.containers[0].name',
+      'must not be "singleton-agent" in fencing mode Agent: that is what the operator puts beside the workload',
+    ],
+    [
+      'spec.template.spec.volumes[1].name',
+      'must not be "singleton-state" in fencing mode Agent: that is what the operator puts beside the workload',
+    ],
+  ],
+  [
+    'a liveness probe that the agent cannot make',
+    {
+      fencing: { mode: 'Agent' },
+      template: {
+        spec: {
+          containers: [{ name: 'app', ports: [{ containerPort: 80 }], livenessProbe: { exec: { command: ['true'] } } }],
+        },
+      },
+    },
+    [
+      'spec.template.spec.containers[0].livenessProbe.exec',
+      "must be httpGet or tcpSocket in fencing mode Agent with enforcement Probe: the agent makes it in the kubelet's " +
+        'place; or set spec.fencing.enforcement to Signal or Cooperative',
+    ],
+  ],
+  [
+    'a hook without a path',
+    aSpec({ fencing: { mode: 'Agent', hooks: { onActivate: { path: 'on', port: 80 } } } }),
+    ['spec.fencing.hooks.onActivate.path', 'must be a path such as /activate, is "on"'],
+  ],
 ];
 
 describe('a spec is refused, with path and rule, for', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decide } from '../../src/core/decide.ts';
+import { explain } from '../../src/core/explain.ts';
 import { isExpired, leaseSeen, sightAfter } from '../../src/core/expiry.ts';
 import { awaitsRenewal, fencingHold, proofOf, stoppedSeen } from '../../src/core/fencing.ts';
 import { violationsOf } from '../../src/core/invariants.ts';
@@ -238,6 +239,46 @@ describe('a move in mode Agent', () => {
       .lease({ leaseDurationMs: LEASE_MS });
     expect(grantOf(back)).toMatchObject({ leaseDurationMs: null });
     expect(grantOf(aSteadyState().where(0, (pod) => pod.crashed()))).not.toHaveProperty('leaseDurationMs');
+  });
+});
+
+describe('what why tells in mode Agent', () => {
+  const told = (builder: SnapshotBuilder) => explain(builder.build(), NOW).fencing;
+  const sum =
+    'fence deadline 5 s + stop grace 2 s + enforcement (Probe) 2 s + clock rate margin 0.5 s = 9.5 s, less than the ' +
+    'lease duration of 10 s';
+
+  it.each<[SnapshotBuilder, string]>([
+    [
+      aFencedState(),
+      'the agent of db-0-a has taken up term 1; before another is granted it is asked to release the Lease',
+    ],
+    [aFencedState().lease({ renewedTerm: 0 }), 'the agent of db-0-a has not taken up term 1 yet'],
+    [
+      aFencedState().lease({ holder: '', releasedTerm: 1 }),
+      'another may be granted (P1): the agent of pod db-0-a released the Lease',
+    ],
+    [
+      aFencedState().lease({ releaseRequested: 1 }),
+      'the agent of db-0-a was asked to release the Lease (?) and has not yet',
+    ],
+    [
+      aFencedState().leaseHeldByNobody(1001),
+      'who held the Lease before it was lost nobody can tell: it has to expire first',
+    ],
+  ])('is the sum of its times, and how it stands', (builder, sentence) => {
+    expect(told(builder)).toEqual([sum, sentence]);
+  });
+
+  it('is nothing in mode Routing', () => {
+    expect(explain(aSteadyState().build(), NOW)).not.toHaveProperty('fencing');
+  });
+
+  it('has the grant that follows when the Lease expires', () => {
+    const { next, ifActiveFailed } = explain(aFencedState().build(), NOW);
+    expect(next[0]?.holds).toEqual([]);
+    expect(ifActiveFailed?.[0]).toMatchObject({ holds: [{ name: 'Fencing' }], recheckAfterMs: LEASE_MS });
+    expect(ifActiveFailed?.at(-1)).toMatchObject({ afterMs: LEASE_MS, grant: { pod: 'db-1-a' } });
   });
 });
 

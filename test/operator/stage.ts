@@ -6,6 +6,7 @@ import type { SingletonService } from '../../src/api/types.ts';
 import type { Action } from '../../src/core/plan.ts';
 import { Reconciler } from '../../src/operator/reconcile.ts';
 import type { Next } from '../../src/operator/reconcile.ts';
+import { AN_AGENT } from '../builders.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { DISRUPTION_BUDGETS } from './resources.ts';
 import { FakeCluster } from './fake-cluster.ts';
@@ -29,6 +30,7 @@ export class Stage {
       caches: this.cluster.caches,
       clock: this.clock,
       disruptionBudgets: DISRUPTION_BUDGETS,
+      agent: AN_AGENT,
       logger: this.cluster.logger,
       onAction: (_key, action) => void this.done.push(action),
       onError: (reason) => void this.errors.push(reason),
