@@ -67,7 +67,11 @@ async function measure(root: string, cluster: Cluster): Promise<Round> {
     if (seen === undefined) return false;
     const snapshot = { ...seen, memory: afterLooking(seen, NOW) };
     const plan = decide(snapshot, NOW);
-    const broken = [...violationsIn(snapshot), ...violationsOf(plan, snapshot, NOW), ...violationsOf(plan, snapshot, NOW)];
+    const broken = [
+      ...violationsIn(snapshot),
+      ...violationsOf(plan, snapshot, NOW),
+      ...violationsOf(plan, snapshot, NOW),
+    ];
     return broken.length === 0 && plan.actions.some(({ kind }) => kind === 'grantLease');
   };
   const times = Array.from({ length: 1 + 2 * LOOKS }, () => {
