@@ -15,6 +15,10 @@ export function releasedFor({ holder, term, releasedTerm, release }: LeaseView):
   return holder === '' && releasedTerm === term && release?.term === term ? release : undefined;
 }
 
+/** The last holder's agent released the Lease, and nobody had asked for it: its workload has ended, whatever its kubelet says. */
+export const hasGivenUp = (lease: LeaseView): boolean =>
+  lastHolder(lease) !== lease.holder && releasedFor(lease) === undefined;
+
 /** Nothing when it was asked already in this term, or when there is nobody to ask. */
 export function askForRelease(snapshot: Snapshot, lease: LeaseView, need: Need, target: Member): Action[] {
   const isThere = snapshot.members.some((member) => isHolder(lease, member));

@@ -1,8 +1,10 @@
 /** Which members are of the present template, which have proven themselves, and whether the template failed. */
+import { holderIdentity } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { isHolder } from './lease.ts';
+import { lastHolder } from './lease.ts';
 import { isLost, isOnSuspectNode } from './node-loss.ts';
 import { templateRevision } from './objects.ts';
+import { hasGivenUp } from './release.ts';
 import { slotOf } from './slots.ts';
 import type { Instant, Member, Snapshot } from './snapshot.ts';
 
@@ -52,7 +54,10 @@ export function failedRevision(snapshot: Snapshot, spec: Spec, now: Instant): st
   const isFailed =
     lease.move?.failedRevision === revision ||
     members.some(
-      (member) => isHolder(lease, member) && !isOutdated(member, spec) && failsEarly(member, snapshot, spec, now),
+      (member) =>
+        lastHolder(lease) === holderIdentity(member.pod, member.uid) &&
+        !isOutdated(member, spec) &&
+        failsEarly(member, snapshot, spec, now),
     );
   const isRollout = isFailed && fillingMembers(snapshot, spec, now).some((member) => isOutdated(member, spec));
   return isRollout ? revision : undefined;
@@ -68,7 +73,8 @@ function failsEarly(active: Member, snapshot: Snapshot, spec: Spec, now: Instant
   const { lease, memory } = snapshot;
   if (active.terminating || active.evicting || active.podReason !== undefined) return false;
   if (isOnSuspectNode(active, snapshot)) return false;
-  if (active.ready && active.phase !== 'Failed' && active.phase !== 'Succeeded') return false;
+  const isWell = active.ready && lease !== undefined && !hasGivenUp(lease);
+  if (isWell && active.phase !== 'Failed' && active.phase !== 'Succeeded') return false;
   if (memory.tenure?.term === lease?.term && memory.tenure?.isProven === true) return false;
   const sawGrant = memory.timeline?.term === lease?.term && memory.timeline?.granted !== undefined;
   const agoMs = now.wallMs - (lease?.move?.grantedWallMs ?? -Infinity);

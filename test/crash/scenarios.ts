@@ -20,6 +20,10 @@ export interface Scenario {
   readonly isNew?: true;
   /** The pods are somebody else's. */
   readonly isAdopting?: boolean;
+  /** Fencing mode `Agent`. */
+  readonly isFenced?: boolean;
+  /** Before it may come to rest; 10 s when it does not say. */
+  readonly takesMs?: number;
   readonly happens: (world: World) => void;
 }
 
@@ -77,7 +81,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'it is created',
     isNew: true,
-    happens: ({ cluster }) => void cluster.create('user', SINGLETON_SERVICE, manifest()),
+    happens: (world) => void world.cluster.create('user', SINGLETON_SERVICE, world.manifest),
   },
   {
     name: 'it is created with a selector',
@@ -210,6 +214,45 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
 ];
+
+/** Whatever befalls a singleton of mode `Routing`, and what only mode `Agent` knows. */
+export const FENCED_SCENARIOS: readonly Scenario[] = [
+  ...SCENARIOS.filter(({ isAdopting }) => isAdopting !== true),
+  {
+    name: 'the node of the active is silent for a while',
+    takesMs: 60_000,
+    happens: (world: World) => silence(world, 20_000),
+  },
+  {
+    name: 'the active is deleted with force on a silent node',
+    takesMs: 60_000,
+    happens: (world: World) => {
+      const pod = active(world);
+      silence(world, 20_000);
+      world.cluster.delete('user', POD, pod, 0);
+    },
+  },
+  {
+    name: 'the active crashes, and the next agent never takes up its term',
+    happens: (world: World) => {
+      const old = active(world);
+      for (const { metadata } of world.cluster.list<Pod>(POD))
+        if (metadata.name !== old.metadata.name) world.agents?.deaf.add(metadata.name);
+      world.kubelets.crash(old, 1, 1_000);
+      world.engine.after(9_000, () => world.agents?.deaf.clear());
+    },
+  },
+  {
+    name: 'the mode becomes Routing',
+    takesMs: 60_000,
+    happens: changesSpec({ fencing: { mode: 'Routing' } }),
+  },
+].map((scenario) => ({ ...scenario, isFenced: true }));
+
+function silence(world: World, forMs: number): void {
+  const recover = world.kubelets.loseNode(active(world).spec?.nodeName ?? '');
+  world.engine.after(forMs, recover);
+}
 
 const first = ({ cluster }: World): string =>
   cluster

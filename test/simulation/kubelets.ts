@@ -3,7 +3,7 @@
  * is the case in it, a while after either changed.
  */
 import { NODE, POD } from '../../src/adapters/kubernetes/resources.ts';
-import { LABEL, ROLE } from '../../src/api/names.ts';
+import { AGENT_CONTAINER, LABEL, ROLE } from '../../src/api/names.ts';
 import type { ContainerState, Node, Pod } from '../../src/api/objects.ts';
 import type { Cluster, Write } from './cluster.ts';
 import type { Engine } from './engine.ts';
@@ -317,6 +317,18 @@ function statusOf(pod: Pod, inside: Inside, nowIso: string): object {
         lastState: terminated === undefined ? {} : { terminated },
       },
     ],
+    ...agentStatus(pod, inside),
+  };
+}
+
+/** Of the agent beside it, where there is one: it goes on while the pod does. */
+function agentStatus({ spec }: Pod, { phase, isUp, restarts }: Inside): object {
+  const isThere = spec?.initContainers?.some(({ name }) => name === AGENT_CONTAINER) === true;
+  if (!isThere) return {};
+  const hasEnded = phase === 'Succeeded' || phase === 'Failed';
+  const state = hasEnded ? { terminated: { exitCode: 0, reason: 'Completed' } } : { running: {} };
+  return {
+    initContainerStatuses: [{ name: AGENT_CONTAINER, ready: isUp && !hasEnded, restartCount: restarts, state }],
   };
 }
 

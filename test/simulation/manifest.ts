@@ -43,6 +43,12 @@ export const manifest = (image = 'echo:1') => ({
   },
 });
 
+/** The same in fencing mode `Agent`. */
+export function fencedManifest(image?: string) {
+  const { spec, ...rest } = manifest(image);
+  return { ...rest, spec: { ...spec, fencing: { mode: 'Agent' } } };
+}
+
 /**
  * What the containers of an image do, which their kubelet finds out: `echo:…` works, `broken:…` never gets Ready, `fragile:…`
  * crashes soon after its member has become the active.

@@ -1,6 +1,7 @@
 /** One replica of the operator, as the program puts it together: the shipping classes in a simulated process. */
 import type { Metrics } from '../../src/adapters/metrics.ts';
 import type { KubernetesApi, Logger, LogFields, ResourceType } from '../../src/adapters/ports.ts';
+import { agentPlatform } from '../../src/core/agent-pod.ts';
 import { electionTimes } from '../../src/core/leadership.ts';
 import { Election } from '../../src/operator/election.ts';
 import { Operator } from '../../src/operator/operator.ts';
@@ -13,6 +14,9 @@ import { Chance } from './random.ts';
 import type { Wire } from './wire.ts';
 
 export const LEADER_LEASE_MS = 3_000;
+
+/** For singletons in fencing mode `Agent`. */
+const AGENT = agentPlatform('agent', 30);
 
 const ENDPOINT_SLICES: ResourceType = {
   group: 'discovery.k8s.io',
@@ -125,7 +129,7 @@ export class Replica {
     const random = new Chance(seed, `jitter ${name}`).next;
     const parts = { api, random, clock: process.clock, logger: this.#logger() };
     const versioned = { endpointSlices: ENDPOINT_SLICES, disruptionBudgets: budgetType('v1') };
-    const operator = new Operator({ ...parts, ...versioned, metrics: noMetrics, concurrency: 16 });
+    const operator = new Operator({ ...parts, ...versioned, metrics: noMetrics, concurrency: 16, agent: AGENT });
     const election = new Election({
       ...parts,
       ...LEADER_LEASE,

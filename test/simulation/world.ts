@@ -13,12 +13,13 @@ import { Engine } from './engine.ts';
 import { NO_FAULTS } from './faulty-wire.ts';
 import type { Network, WireFaults } from './faulty-wire.ts';
 import { Kubelets } from './kubelets.ts';
-import { LEADER_LEASE, NAMESPACE, SINGLETON, adoptingManifest, manifest } from './manifest.ts';
+import { LEADER_LEASE, NAMESPACE, SINGLETON, adoptingManifest, fencedManifest, manifest } from './manifest.ts';
 import { Nodes } from './nodes.ts';
 import { Owner } from './owner.ts';
 import { wallMsAt } from './process.ts';
 import { Chance } from './random.ts';
 import { Replica } from './replica.ts';
+import { ScriptedAgents } from './scripted-agents.ts';
 import { settledOn } from './settled.ts';
 import type { Verdict } from './settled.ts';
 import { createSimulatedApi } from './simulated-api.ts';
@@ -33,6 +34,8 @@ export interface WorldOptions {
   readonly faults?: WireFaults;
   /** The singleton's pods are somebody else's. */
   readonly isAdopting?: boolean;
+  /** Fencing mode `Agent`. */
+  readonly isFenced?: boolean;
   readonly print?: ((line: string) => void) | undefined;
   /** After each write of an operator but those of the leader Lease, before its answer leaves. */
   readonly onOperatorsWrite?: (write: Write) => void;
@@ -53,6 +56,7 @@ export class World {
   readonly nodes: Nodes;
   /** Of the pods, when it is not the operator that makes them. */
   readonly owner: Owner | undefined;
+  readonly agents: ScriptedAgents | undefined;
   readonly #options: WorldOptions;
   readonly #controllers: Controllers;
   readonly #checkers: Checkers;
@@ -84,6 +88,16 @@ export class World {
     const { cluster } = this;
     this.owner =
       options.isAdopting === true ? new Owner({ engine, cluster, chance: new Chance(seed, 'owner') }) : undefined;
+    this.agents =
+      options.isFenced === true
+        ? new ScriptedAgents({
+            engine,
+            cluster,
+            chance: new Chance(seed, 'agents'),
+            isLost: (node) => this.kubelets.lostNodes.has(node),
+            onViolation: (violation) => this.violated(violation),
+          })
+        : undefined;
     this.#controllers = new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') });
     this.#checkers = new Checkers({
       engine,
@@ -109,11 +123,13 @@ export class World {
   begin(): void {
     this.nodes.begin(NODES);
     this.owner?.start();
+    this.agents?.start();
     for (const replica of this.replicas) replica.start();
     this.#housekeep();
   }
 
   get manifest(): ReturnType<typeof manifest> | ReturnType<typeof adoptingManifest> {
+    if (this.agents !== undefined) return fencedManifest();
     return this.owner === undefined ? manifest() : adoptingManifest();
   }
 
@@ -253,6 +269,7 @@ export class World {
     this.#successors.onWrite(write);
     this.kubelets.onWrite(write);
     this.owner?.onWrite(write);
+    this.agents?.onWrite(write);
     this.#controllers.wake();
     if (isOperators) this.#options.onOperatorsWrite?.(write);
   }

@@ -1,5 +1,15 @@
 /** The kinds that the simulated API server serves. */
-import { LEASE, EVENT, NODE, POD, SERVICE, SINGLETON_SERVICE } from '../../../src/adapters/kubernetes/resources.ts';
+import {
+  EVENT,
+  LEASE,
+  NODE,
+  POD,
+  ROLE,
+  ROLE_BINDING,
+  SERVICE,
+  SERVICE_ACCOUNT,
+  SINGLETON_SERVICE,
+} from '../../../src/adapters/kubernetes/resources.ts';
 import type { ResourceType } from '../../../src/adapters/ports.ts';
 import { customResourceDefinition } from '../../../src/api/crd.ts';
 import { budgetKind } from './budgets.ts';
@@ -81,4 +91,7 @@ export const servedKinds = (endpointSlices: ResourceType, disruptionBudgets: Res
   { type: endpointSlices, countsGenerations: true },
   budgetKind(disruptionBudgets),
   singletonServiceKind,
+  { type: SERVICE_ACCOUNT },
+  { type: ROLE },
+  { type: ROLE_BINDING },
 ];
