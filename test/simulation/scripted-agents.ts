@@ -60,7 +60,7 @@ export class ScriptedAgents {
 
   onWrite({ user, type, before, after }: Write): void {
     if (type === LEASE || type === POD) this.#lookSoon();
-    const pod = (after ?? before) as Pod | undefined;
+    const pod: Pod | undefined = after ?? before;
     if (type !== POD || user !== 'kubelet' || pod === undefined) return;
     const { name, uid } = pod.metadata;
     if (after === undefined || hasEnded(pod)) this.#acting.delete(holderIdentity(name, uid));
