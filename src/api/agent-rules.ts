@@ -27,20 +27,29 @@ const needsTemplate: Rule = {
   },
 };
 
-/** A kubelet gives what a probe ends a second at least: the sum of the times has to have it. */
+/** A kubelet leaves no container less, whatever its pod and its probe say: the sum of the times has to have it. */
+const KUBELETS_LEAST_GRACE_SECONDS = 2;
+
 const probeGrace: Rule = {
-  name: 'enforcement Probe gives a second to stop',
+  name: 'enforcement Probe gives as long to stop as a kubelet does',
   reads: ['fencing.mode', 'fencing.enforcement', 'fencing.stopGraceSeconds'],
   cel: [
     {
       at: '',
-      rule: "self.fencing.mode != 'Agent' || self.fencing.enforcement != 'Probe' || self.fencing.stopGraceSeconds >= 1",
-      message: 'fencing.stopGraceSeconds must be at least 1 with enforcement Probe in mode Agent',
+      rule: "self.fencing.mode != 'Agent' || self.fencing.enforcement != 'Probe' || self.fencing.stopGraceSeconds >= 2",
+      message: 'fencing.stopGraceSeconds must be at least 2 with enforcement Probe in mode Agent',
     },
   ],
   check({ spec: { fencing } }) {
-    if (fencing.mode !== 'Agent' || fencing.enforcement !== 'Probe' || fencing.stopGraceSeconds >= 1) return [];
-    const rule = 'must be at least 1 with enforcement Probe: a kubelet gives no less to what fails its liveness probe';
+    if (
+      fencing.mode !== 'Agent' ||
+      fencing.enforcement !== 'Probe' ||
+      fencing.stopGraceSeconds >= KUBELETS_LEAST_GRACE_SECONDS
+    )
+      return [];
+    const rule =
+      `must be at least ${KUBELETS_LEAST_GRACE_SECONDS} with enforcement Probe: a kubelet gives no less to what fails its ` +
+      'liveness probe';
     return [problem(['fencing', 'stopGraceSeconds'], rule)];
   },
 };

@@ -142,8 +142,8 @@ const livenessEnv = (template: PodSpec, { fencing }: Spec): Env[] =>
         value: JSON.stringify(withPortNumber(container)),
       }));
 
-export const livenessVariable = (container: string): string =>
-  `SINGLETON_LIVENESS_${container.toUpperCase().replaceAll('-', '_')}`;
+/** Names of containers and of variables allow the same letters but for the underscore. */
+export const livenessVariable = (container: string): string => `SINGLETON_LIVENESS_${container}`;
 
 /** The agent knows no names of ports. */
 function withPortNumber({ livenessProbe, ports = [] }: Container): object {
@@ -208,5 +208,4 @@ const enforcingProbe = (container: string, spec: Spec, { hasProbeGrace }: AgentP
   ...(hasProbeGrace && { terminationGracePeriodSeconds: graceSeconds(spec) }),
 });
 
-/** A kubelet gives a second at least. */
-const graceSeconds = ({ fencing }: Spec): number => Math.max(1, Math.ceil(fencing.stopGraceMs / 1000));
+const graceSeconds = ({ fencing }: Spec): number => Math.ceil(fencing.stopGraceMs / 1000);

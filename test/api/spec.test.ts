@@ -282,10 +282,10 @@ const REFUSED: readonly (readonly [string, unknown, ...(readonly [string, string
   ],
   [
     'no grace for what a liveness probe ends',
-    aSpec({ fencing: { mode: 'Agent', stopGraceSeconds: 0 } }),
+    aSpec({ fencing: { mode: 'Agent', stopGraceSeconds: 1 } }),
     [
       'spec.fencing.stopGraceSeconds',
-      'must be at least 1 with enforcement Probe: a kubelet gives no less to what fails its liveness probe',
+      'must be at least 2 with enforcement Probe: a kubelet gives no less to what fails its liveness probe',
     ],
   ],
   [

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { parseSettings } from '../../src/agent/settings.ts';
 import { agentAccess } from '../../src/core/agent-access.ts';
 import { agentPlatform, livenessVariable } from '../../src/core/agent-pod.ts';
 import { decide } from '../../src/core/decide.ts';
@@ -82,7 +83,7 @@ describe('a pod of mode Agent', () => {
       SINGLETON_ON_API_LOSS: 'Fence',
       SINGLETON_ON_ACTIVATE_URL: 'http://127.0.0.1:9000/on',
       SINGLETON_ON_DEACTIVATE_URL: 'http://127.0.0.1:9001/off',
-      SINGLETON_LIVENESS_APP: '{}',
+      SINGLETON_LIVENESS_app: '{}',
     });
     expect(env).toContainEqual({
       name: 'SINGLETON_POD_UID',
@@ -136,6 +137,26 @@ describe('a pod of mode Agent', () => {
     ]);
     expect(app(made)['volumeMounts']).toMatchObject([{ name: 'data' }, { name: 'singleton-state' }]);
     expect(app(made)).toMatchObject({ readinessProbe: { httpGet: { port: 'http' } } });
+  });
+});
+
+describe('the environment of the agent', () => {
+  it('is what the agent understands', () => {
+    const livenessProbe = { tcpSocket: { port: 'http' } };
+    const hooks = { onDeactivate: { path: '/off', port: 9001 } };
+    const { env = [] } = agentIn(
+      pod({ fencing: { hooks }, template: template({}, { name: 'my-app', livenessProbe }) }),
+    );
+    const given = { SINGLETON_POD_NAME: 'db-0-x', SINGLETON_POD_UID: 'u', KUBERNETES_SERVICE_HOST: '10.0.0.1' };
+    const settings = parseSettings({ ...Object.fromEntries(env.map(({ name, value }) => [name, value])), ...given });
+    expect(settings).toMatchObject({
+      lease: 'db-active',
+      holder: 'db-0-x_u',
+      port: 8700,
+      timing: { leaseDurationMs: 10_000, renewIntervalMs: 2_000, stopGraceMs: 2_000, enforcement: 'Probe' },
+      hooks: { activate: undefined, deactivate: 'http://127.0.0.1:9001/off' },
+    });
+    expect([...settings.probes]).toEqual([['my-app', { tcpSocket: { port: 8080 } }]]);
   });
 });
 
