@@ -5,6 +5,7 @@ import { createKubernetesApi } from '../../src/adapters/kubernetes/kubernetes-ap
 import { createLogger } from '../../src/adapters/logger.ts';
 import { createMetrics } from '../../src/adapters/metrics.ts';
 import type { Metrics } from '../../src/adapters/metrics.ts';
+import { agentPlatform } from '../../src/core/agent-pod.ts';
 import { electionTimes } from '../../src/core/leadership.ts';
 import { Election } from '../../src/operator/election.ts';
 import { Operator } from '../../src/operator/operator.ts';
@@ -60,7 +61,8 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
   const { signal } = new AbortController();
   const cluster = await waitForCluster({ api, clock, logger, signal, namespace });
   if (cluster === undefined) throw new Error('the start was not aborted');
-  const common = { ...cluster, api, clock, logger, metrics, namespace };
+  const agent = agentPlatform('agent', cluster.minorVersion);
+  const common = { ...cluster, api, clock, logger, metrics, namespace, agent };
   const operator = new Operator({ ...common, random: Math.random, concurrency: 16, nodeLossBrake });
   parts.operator = operator;
   operator.start();
