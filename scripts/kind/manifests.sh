@@ -10,4 +10,5 @@ if ! kubectl kustomize "$folder/deploy" >/dev/null 2>&1; then
   sed -i -e '/^  - \.\.\/crds$/d' -e '$a bases: [../crds]' "$folder/deploy/kustomization.yaml"
 fi
 kubectl kustomize "$folder/deploy" > "$folder/all.yaml"
-sed -E "s#^( *(- )?image: )singleton-operator:latest\$#\1${1:-singleton-operator:latest}#" "$folder/all.yaml"
+# The image, and the environment variable that has it for the agents.
+sed -E "s#^( *(- )?(image|value): )singleton-operator:latest\$#\1${1:-singleton-operator:latest}#" "$folder/all.yaml"

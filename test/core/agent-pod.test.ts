@@ -268,6 +268,17 @@ describe('the rights of an agent', () => {
   });
 });
 
+describe('the image of the agents', () => {
+  it("is the operator's own where deploy/ sets it", () => {
+    const text = readFileSync('deploy/operator.yaml', 'utf8');
+    const deployment = parseAllDocuments(text)
+      .map((each) => each.toJS() as { kind: string; spec: { template: { spec: PodSpec } } })
+      .find(({ kind }) => kind === 'Deployment');
+    const [operator] = deployment?.spec.template.spec.containers ?? [];
+    expect(operator?.env).toContainEqual({ name: 'SINGLETON_AGENT_IMAGE', value: operator?.['image'] });
+  });
+});
+
 interface Rule {
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
