@@ -11,4 +11,4 @@ if ! kubectl kustomize "$folder/deploy" >/dev/null 2>&1; then
 fi
 kubectl kustomize "$folder/deploy" > "$folder/all.yaml"
 # The image, and the environment variable that has it for the agents.
-sed -E "s#^( *(- )?(image|value): )singleton-operator:latest\$#\1${1:-singleton-operator:latest}#" "$folder/all.yaml"
+sed -E "s#^( *(- )?(image|value): )singleton-operator(:latest)?\$#\1${1:-singleton-operator:latest}#" "$folder/all.yaml"
