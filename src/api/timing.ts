@@ -62,10 +62,16 @@ export const renewalSumBroken = (input: TimingInput): string | undefined => {
   );
 };
 
-/** What adds up to the lease duration, for people. */
-export const expirySum = (input: TimingInput): string => {
+/** What must be less than the lease duration, with its parts. */
+function expirySumOf(input: TimingInput): Timing & { readonly sumMs: number } {
   const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs } = timingOf(input);
   const sumMs = fenceDeadlineMs + input.stopGraceMs + enforcementDelayMs + clockRateMarginMs;
+  return { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs, sumMs };
+}
+
+/** The sum of a spec that holds, for people. */
+export const expirySum = (input: TimingInput): string => {
+  const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs, sumMs } = expirySumOf(input);
   return (
     `fence deadline ${seconds(fenceDeadlineMs)} + stop grace ${seconds(input.stopGraceMs)} + enforcement ` +
     `(${input.enforcement}) ${seconds(enforcementDelayMs)} + clock rate margin ${seconds(clockRateMarginMs)} = ` +
@@ -75,8 +81,7 @@ export const expirySum = (input: TimingInput): string => {
 
 /** The old active must be dead before anybody may hold its lease for expired. Undefined: it holds. */
 export const expirySumBroken = (input: TimingInput): string | undefined => {
-  const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs } = timingOf(input);
-  const sumMs = fenceDeadlineMs + input.stopGraceMs + enforcementDelayMs + clockRateMarginMs;
+  const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs, sumMs } = expirySumOf(input);
   if (sumMs < input.leaseDurationMs) return undefined;
   return (
     `fence deadline + stop grace + enforcement (${input.enforcement}) + clock rate margin must be less than the lease ` +

@@ -90,6 +90,19 @@ export function stoppedSeen({ singleton, lease, members, memory }: Snapshot): st
   return isNow || memory.stopped === lease.holder ? lease.holder : undefined;
 }
 
+interface GrantFencing {
+  readonly leaseDurationMs?: number | null;
+  readonly fencedWallMs: number | undefined;
+}
+
+/** What mode `Agent` adds to a grant: what is to be waited for next time, and when this was known to be safe. */
+export function grantFencing({ agent }: Member, spec: Spec, { snapshot, lease, now }: FencingQuestion): GrantFencing {
+  const fencedWallMs = isFenced(snapshot, lease) ? now.wallMs : undefined;
+  if (isFencing(spec) && agent !== undefined)
+    return { fencedWallMs, leaseDurationMs: Math.max(agent.leaseDurationMs, spec.election.leaseDurationMs) };
+  return { fencedWallMs, ...(lease.leaseDurationMs !== undefined && { leaseDurationMs: null }) };
+}
+
 /** Why a move waits for proof, and for what; undefined when there is proof. */
 export function fencingHold(question: FencingQuestion, why: string): Hold | undefined {
   const { snapshot, lease } = question;

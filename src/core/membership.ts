@@ -186,7 +186,10 @@ function planCreations(snapshot: Snapshot, spec: Spec, { step, second, alive, lo
       continue;
     }
     const pod = memberName(snapshot, slot);
-    const body = avoidingNodes(memberPod(snapshot.singleton, spec, { slot, name: pod, agent }), nodesInTrouble(snapshot, lost));
+    const body = avoidingNodes(
+      memberPod(snapshot.singleton, spec, { slot, name: pod, agent }),
+      nodesInTrouble(snapshot, lost),
+    );
     creations.push({ kind: 'createPod', pod, slot, body, ...(isFilled && second && { surge: second.surge }) });
   }
   // A quota is asked after the server has looked at the pod itself.

@@ -7,7 +7,7 @@ import type { Spec } from '../api/spec.ts';
 import { candidates, fitness, isServing } from './candidates.ts';
 import { expiresAtMs, isExpired, leaseDurationMs } from './expiry.ts';
 import { failuresWith } from './failures.ts';
-import { awaitsRenewal, isFenced, isFencing } from './fencing.ts';
+import { awaitsRenewal, grantFencing, isFenced } from './fencing.ts';
 import { firstHold } from './holds.ts';
 import { isEmpty, isHolder, lastHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
 import { nodeLossOf } from './node-loss.ts';
@@ -251,7 +251,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
   const to = holderIdentity(target.pod, target.uid);
   const former = lastHolder(lease);
   const from = old?.pod ?? (former === '' ? undefined : podOf(former));
-  const fencing = fencingOf(target, context);
+  const fencing = grantFencing(target, spec, { snapshot, lease, now });
   const switchover = recordAfterGrant(context, need, to);
   const grant: Action = {
     kind: 'grantLease',
@@ -282,20 +282,6 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
   if (fencing.leaseDurationMs !== undefined && fencing.leaseDurationMs !== null)
     return [...strips(snapshot, target, term), grant];
   return [...strips(snapshot, target, term), grant, ...label(snapshot, target, term), ...flip(snapshot, term)];
-}
-
-interface GrantFencing {
-  readonly leaseDurationMs?: number | null;
-  readonly fencedWallMs: number | undefined;
-}
-
-/** What mode `Agent` adds to a grant: what is to be waited for next time, and when this was known to be safe. */
-function fencingOf({ agent }: Member, { snapshot, spec, lease, now }: MoveContext): GrantFencing {
-  const isSafe = isFenced(snapshot, lease);
-  const fencedWallMs = isSafe ? now.wallMs : undefined;
-  if (isFencing(spec) && agent !== undefined)
-    return { fencedWallMs, leaseDurationMs: Math.max(agent.leaseDurationMs, spec.election.leaseDurationMs) };
-  return { fencedWallMs, ...(lease.leaseDurationMs !== undefined && { leaseDurationMs: null }) };
 }
 
 /** What is left of the last move, and what hands have changed since. Nothing, in a steady state (invariant I8). */
