@@ -13,11 +13,11 @@ const DEFAULT_MINUTES = 2;
 const CALM_MS = 25_000;
 const REST_MS = 20_000;
 
-export async function simulateAgents(options: RunOptions): Promise<RunResult> {
+export async function simulateAgents(options: RunOptions, isShipping = false): Promise<RunResult> {
   const { seed, minutes = DEFAULT_MINUTES, quiet = false, print } = options;
   const chance = new Chance(seed, 'agent nemesis');
   const faults = quiet ? NO_FAULTS : wireFaults(new Chance(seed, 'network'));
-  const world = new AgentWorld({ seed, faults, print });
+  const world = new AgentWorld({ seed, faults, isShipping, print });
   world.begin();
   const everyMs = chance.logBetween(1_000, 10_000);
   const stop = quiet ? undefined : nemesis(world, chance, (options.faultEverySeconds ?? everyMs / 1_000) * 1_000);

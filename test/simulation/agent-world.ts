@@ -1,7 +1,7 @@
 /** Members with agents on machines whose clocks differ, an operator, one Lease, and all that goes wrong; one run. */
-import { LEASE, POD } from '../../src/adapters/kubernetes/resources.ts';
+import { LEASE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
-import { ANNOTATION, leaseName } from '../../src/api/names.ts';
+import { AGENT_CONTAINER, ANNOTATION, leaseName } from '../../src/api/names.ts';
 import { expirySumBroken, renewalSumBroken, timingOf } from '../../src/api/timing.ts';
 import type { TimingInput } from '../../src/api/timing.ts';
 import { AgentCheckers } from './agent-checkers.ts';
@@ -14,14 +14,17 @@ import { SimulatedApiServer } from './api-server/server.ts';
 import type { Violation } from './checkers.ts';
 import { clusterOf } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
+import { Controllers } from './controllers.ts';
 import { Engine } from './engine.ts';
 import { NO_FAULTS } from './faulty-wire.ts';
 import type { Network, WireFaults } from './faulty-wire.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { wallMsAt } from './process.ts';
 import { Chance } from './random.ts';
+import { ShippingOperator, manifestWith } from './shipping-operator.ts';
 import { createSimulatedApi } from './simulated-api.ts';
 import { Trace } from './trace.ts';
+import type { Wire } from './wire.ts';
 import type { DatedViolation } from './world.ts';
 
 export const MACHINES = ['node-a', 'node-b', 'node-c'];
@@ -32,6 +35,8 @@ const CLOCK_RATE_ERROR = 0.0255;
 export interface AgentWorldOptions {
   readonly seed: number;
   readonly faults: WireFaults;
+  /** The operator that ships grants, and makes the pods; else a model of it. */
+  readonly isShipping?: boolean;
   readonly print?: ((line: string) => void) | undefined;
 }
 
@@ -42,6 +47,7 @@ export class AgentWorld {
   readonly server: SimulatedApiServer;
   readonly cluster: Cluster;
   readonly machines: readonly Machine[];
+  /** By UID: the operator may give a name again. */
   readonly members = new Map<string, Member>();
   readonly operator: GrantingOperator;
   readonly checkers: AgentCheckers;
@@ -50,14 +56,16 @@ export class AgentWorld {
   /** Machines from which nothing reaches the API server, the kubelet's words neither. */
   readonly cutOff = new Set<string>();
   readonly #seed: number;
+  readonly #isShipping: boolean;
   readonly #chance: Chance;
   #born = 0;
   #violation: DatedViolation | undefined;
   /** No more faults, nor what was prepared of one. */
   isCalm = false;
 
-  constructor({ seed, faults, print }: AgentWorldOptions) {
+  constructor({ seed, faults, isShipping = false, print }: AgentWorldOptions) {
     const { engine } = this;
+    this.#isShipping = isShipping;
     this.#seed = seed;
     this.#chance = new Chance(seed, 'agents');
     this.trace = new Trace(engine, print);
@@ -65,22 +73,41 @@ export class AgentWorld {
     this.network = { engine, trace: this.trace, faults, isServerDown: false, cutOff: new Set() };
     this.server = new SimulatedApiServer({ wallMs: () => wallMsAt(engine), dropsEvents: true });
     this.cluster = clusterOf(this.server);
-    this.timing = tightTiming(this.#chance);
+    const timing = tightTiming(this.#chance);
+    this.timing = isShipping ? inSeconds(timing) : timing;
     this.kind = kindFor(this.timing, this.#chance);
     this.machines = MACHINES.map((name) => machineOf(name, engine, rateOf(this.#chance, -1)));
     this.checkers = new AgentCheckers(
       (violation) => this.violated(violation),
       (text) => this.trace.note('act', text),
     );
-    this.operator = new ModelOperator({
+    const common = {
       seed,
       network: this.network,
-      leaseDurationMs: this.timing.leaseDurationMs,
       rate: rateOf(this.#chance, 1),
-      connect: (wire, user) => createSimulatedApi(this.server, wire, user),
-    });
+      connect: (wire: Wire, user: string) => createSimulatedApi(this.server, wire, user),
+    };
+    this.operator = isShipping
+      ? new ShippingOperator({
+          ...common,
+          cluster: this.cluster,
+          onViolation: (violation) => this.violated(violation),
+        })
+      : new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs });
+    // A switchover is verified by where traffic goes.
+    const controllers = isShipping
+      ? new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') })
+      : undefined;
     this.server.onWrite((user, verb, before, after, type) => {
       if (type === LEASE || type === POD) this.operator.notice();
+      controllers?.wake();
+      if (isShipping && type === POD) {
+        this.trace.note(
+          user,
+          `${verb} pod ${(after ?? before)?.metadata.name} ${JSON.stringify(after?.metadata.labels)}`,
+        );
+        this.#podWritten(before as Pod | undefined, after as Pod | undefined);
+      }
       if (after === undefined || type !== LEASE) return;
       const lease = after as Lease;
       this.trace.note(user, `${verb} lease v${lease.metadata.resourceVersion} ${JSON.stringify(lease.spec)}`);
@@ -95,6 +122,10 @@ export class AgentWorld {
   begin(): void {
     const { leaseDurationMs } = this.timing;
     this.trace.note('begin', `${this.kind} ${JSON.stringify(this.timing)} ${JSON.stringify(timingOf(this.timing))}`);
+    if (this.#isShipping) {
+      this.cluster.create('user', SINGLETON_SERVICE, manifestWith(this.timing));
+      return this.operator.start();
+    }
     this.cluster.create('operator', LEASE, {
       apiVersion: 'coordination.k8s.io/v1',
       kind: 'Lease',
@@ -102,7 +133,7 @@ export class AgentWorld {
       spec: { holderIdentity: '', leaseTransitions: 0, leaseDurationSeconds: Math.ceil(leaseDurationMs / 1_000) },
     });
     for (const machine of this.machines) this.bear(machine);
-    this.operator.start();
+    return this.operator.start();
   }
 
   /** A new pod. */
@@ -113,6 +144,27 @@ export class AgentWorld {
     const spec = { nodeName: machine.name, containers: [{ name: 'app', image: 'app' }] };
     this.cluster.create('operator', POD, { apiVersion: 'v1', kind: 'Pod', metadata, spec });
     const uid = this.#podOf(pod)?.metadata.uid ?? '';
+    this.#run(pod, uid, machine);
+  }
+
+  /** Scheduler and kubelet of pods that the operator makes and deletes. */
+  #podWritten(before: Pod | undefined, after: Pod | undefined): void {
+    const { name, uid } = (after ?? before)?.metadata ?? { name: '', uid: '' };
+    const member = this.members.get(uid);
+    if (member !== undefined) this.#reportSoon(member);
+    if (before !== undefined) return;
+    const place = (): void => {
+      const pod = this.#podOf(name);
+      if (pod?.metadata.uid !== uid) return;
+      const machine = this.#chance.pick(this.machines.filter(({ isUp }) => isUp));
+      if (machine === undefined) return void this.engine.after(1_000, place);
+      this.cluster.bind('scheduler', pod, machine.name);
+      this.#run(name, uid, machine);
+    };
+    this.engine.after(this.#chance.logBetween(20, 2_000), place);
+  }
+
+  #run(pod: string, uid: string, machine: Machine): void {
     const { network, server, timing, kind } = this;
     const member: Member = new Member({
       seed: this.#seed,
@@ -129,7 +181,7 @@ export class AgentWorld {
       },
       onStatus: () => this.#reportSoon(member),
     });
-    this.members.set(pod, member);
+    this.members.set(uid, member);
     member.start();
   }
 
@@ -145,34 +197,46 @@ export class AgentWorld {
       this.engine.after(100, () => this.#report(member));
       return;
     }
-    const pod = this.#podOf(member.name);
+    const pod = this.#objectOf(member);
     if (pod === undefined) {
       if (member.hasEnded) this.#replace(member);
       else member.delete();
       return;
     }
+    if (pod.metadata.deletionTimestamp !== undefined) member.delete();
     const ready = member.isReady && !member.isTerminating;
     const status = {
       phase: member.hasEnded ? 'Failed' : 'Running',
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
-      containerStatuses: [{ name: 'app', ready, restartCount: member.restarts }],
+      containerStatuses: [{ name: 'app', ready, restartCount: member.restarts, ...this.#stateOf(member) }],
+      ...(this.#isShipping && {
+        podIP: '10.0.0.1',
+        initContainerStatuses: [{ name: AGENT_CONTAINER, ready, restartCount: 0, ...this.#stateOf(member) }],
+      }),
     };
     this.cluster.patch('kubelet', POD, pod, { status }, 'status');
     if (member.hasEnded) this.engine.after(2_000, () => this.#replace(member));
   }
 
+  #stateOf({ hasEnded }: Member): object {
+    if (!this.#isShipping) return {};
+    return { state: hasEnded ? { terminated: { exitCode: 137, reason: 'Error' } } : { running: {} } };
+  }
+
   /** Its replacement comes onto any machine that is up. */
   #replace(member: Member): void {
-    if (!this.members.delete(member.name)) return;
-    const pod = this.#podOf(member.name);
-    if (pod !== undefined) this.cluster.delete('kubelet', POD, pod, 0);
+    if (!this.members.delete(member.options.uid)) return;
+    const pod = this.#objectOf(member);
+    const isGoing = pod?.metadata.deletionTimestamp !== undefined;
+    if (pod !== undefined && (isGoing || !this.#isShipping)) this.cluster.delete('kubelet', POD, pod, 0);
+    if (this.#isShipping) return;
     const machine = this.#chance.pick(this.machines.filter(({ isUp }) => isUp));
     if (machine !== undefined) this.bear(machine);
   }
 
   /** The object goes at once; what runs there goes on until its kubelet hears of it. */
   forceDelete(member: Member): void {
-    const pod = this.#podOf(member.name);
+    const pod = this.#objectOf(member);
     if (pod !== undefined) this.cluster.delete('user', POD, pod, 0);
     this.#reportSoon(member);
   }
@@ -247,10 +311,11 @@ export class AgentWorld {
     const [only] = acting;
     if (only === undefined || acting.length > 1) return `acting: ${acting.join(', ') || 'nobody'}`;
     const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
-    const member = this.members.get(only);
+    const members = [...this.members.values()].filter(({ name }) => name === only);
     const { leaseTransitions: term = 0 } = lease?.spec ?? {};
     if (lease?.metadata.annotations?.[ANNOTATION.releaseRequested] === String(term)) return 'a move is under way';
-    return lease?.spec?.holderIdentity === member?.holder ? undefined : `${only} acts and does not hold the Lease`;
+    const isHeld = members.some(({ holder }) => lease?.spec?.holderIdentity === holder);
+    return isHeld ? undefined : `${only} acts and does not hold the Lease`;
   }
 
   violated(violation: Violation): void {
@@ -258,6 +323,11 @@ export class AgentWorld {
     this.#violation = { ...violation, atMs: this.engine.nowMs };
     this.trace.note('VIOLATION', `${violation.checker}: ${violation.message}`);
     this.engine.stop();
+  }
+
+  #objectOf({ name, options }: Member): Pod | undefined {
+    const pod = this.#podOf(name);
+    return pod?.metadata.uid === options.uid ? pod : undefined;
   }
 
   #podOf(name: string): Pod | undefined {
@@ -279,6 +349,12 @@ function tightTiming(chance: Chance): TimingInput {
     const timing = { ...most, stopGraceMs };
     if (expirySumBroken(timing) === undefined && renewalSumBroken(timing) === undefined) return timing;
   }
+}
+
+/** As a spec says them. What is left over grows by less than a second. */
+function inSeconds(timing: TimingInput): TimingInput {
+  const least = timing.enforcement === 'Probe' ? 2_000 : 0;
+  return { ...timing, stopGraceMs: Math.max(least, Math.floor(timing.stopGraceMs / 1_000) * 1_000) };
 }
 
 /** What does not stop by itself needs somebody who stops it. */

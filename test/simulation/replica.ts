@@ -18,7 +18,7 @@ export const LEADER_LEASE_MS = 3_000;
 /** For singletons in fencing mode `Agent`. */
 const AGENT = agentPlatform('agent', 30);
 
-const ENDPOINT_SLICES: ResourceType = {
+export const ENDPOINT_SLICES: ResourceType = {
   group: 'discovery.k8s.io',
   version: 'v1',
   plural: 'endpointslices',
@@ -181,7 +181,7 @@ interface Running {
 const nothing = (): void => undefined;
 
 /** Counting is the one thing that the simulation leaves out. */
-const noMetrics: Metrics = {
+export const noMetrics: Metrics = {
   queueDepth: { set: nothing },
   isLeader: { set: nothing },
   watchRestarts: { inc: nothing },
