@@ -106,7 +106,7 @@ export class AgentWorld {
           user,
           `${verb} pod ${(after ?? before)?.metadata.name} ${JSON.stringify(after?.metadata.labels)}`,
         );
-        this.#podWritten(before as Pod | undefined, after as Pod | undefined);
+        this.#podWritten(before, after);
       }
       if (after === undefined || type !== LEASE) return;
       const lease = after as Lease;
