@@ -104,7 +104,7 @@ export class Agents {
     );
     const nothing = (): void => undefined;
     const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-    return startProgram({ settings, source, clock, logger, kill: nothing, onExit: nothing });
+    return startProgram({ settings, source, clock, logger, processes: () => [], kill: nothing, onExit: nothing });
   }
 }
 
