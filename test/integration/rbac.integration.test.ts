@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import type { PodDisruptionBudget } from '../../src/api/objects.ts';
+import type { KubeObject, PodDisruptionBudget } from '../../src/api/objects.ts';
 import { ANNOTATION, GROUP, LABEL } from '../../src/api/names.ts';
 import { readAudit } from '../control-plane/audit.ts';
 import { serviceAccountToken, startControlPlane } from '../control-plane/control-plane.ts';
@@ -56,6 +56,9 @@ const ACCOUNT = { namespace: 'singleton-system', name: 'singleton-operator' };
 const USER = `system:serviceaccount:${ACCOUNT.namespace}:${ACCOUNT.name}`;
 /** Asked for by an admission plugin, and so in no audit log; one of the tests shows that it is needed. */
 const ASKED_BY_ADMISSION = `update singletonservices/finalizers.${GROUP}`;
+
+/** Nobody may give what they don't have: the Role of an agent has it. */
+const GIVEN_ON = 'update leases.coordination.k8s.io';
 
 const manifests = [...manifestsOf('namespace.yaml'), ...manifestsOf('rbac.yaml')];
 const rules = manifests.flatMap(({ rules }) => rules ?? []);
@@ -190,6 +193,23 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
     expect(nameOf(active)).toMatch(/^refused-0-/);
   });
 
+  test('a singleton in mode Agent gets the rights of its agents, and they are mended', async () => {
+    const path = (kind: string): string => `${RBAC}/namespaces/${world.namespace}/${kind}/fenced-agent`;
+    const counts = async (): Promise<[number, number]> => {
+      const role = await suite.api.get<KubeObject & { rules?: unknown[] }>(path('roles'));
+      const binding = await suite.api.get<KubeObject & { subjects?: unknown[] }>(path('rolebindings'));
+      return [role.rules?.length ?? 0, binding.subjects?.length ?? 0];
+    };
+    const fencing = { mode: 'Agent' };
+    await world.create('fenced', aSpec({ replicas: 1, fencing }));
+    await until('the rights of the agents', async () => expect(await counts()).toEqual([1, 1]));
+    await suite.api.patch(path('roles'), { rules: [] });
+    // Another account is a reason to look at them.
+    const { spec } = aTemplate() as { spec: object };
+    await world.change('fenced', { template: { spec: { ...spec, serviceAccountName: 'default' } } });
+    await until('the rights to be mended', async () => expect(await counts()).toEqual([1, 2]));
+  });
+
   test('nothing was refused', async () => {
     const refused = (await requests()).filter(({ code }) => code === 401 || code === 403);
     expect(refused.filter(({ receivedWallMs }) => receivedWallMs < takenAwayWallMs)).toEqual([]);
@@ -201,7 +221,7 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
     operator.kill('SIGTERM');
     await operator.exited;
     const seen = await used();
-    expect(granted.filter((one) => !seen.has(one))).toEqual([ASKED_BY_ADMISSION]);
+    expect(granted.filter((one) => !seen.has(one))).toEqual([ASKED_BY_ADMISSION, GIVEN_ON]);
     expect([...seen].filter((one) => !granted.includes(one))).toEqual([]);
   });
 });
