@@ -55,7 +55,7 @@ export function aSpec(fields: object = {}): Spec {
 }
 
 /** What a snapshot has in mode `Agent`. */
-export const AN_AGENT: AgentPlatform = { image: 'agent', hasSidecars: true, hasProbeGrace: true };
+export const AN_AGENT: AgentPlatform = { image: 'agent', hasSidecars: true };
 
 const DEFAULT_SPEC = aSpec();
 const DEFAULT_REVISION = templateRevision(DEFAULT_SPEC);

@@ -21,14 +21,10 @@ type PodSpec = PodTemplate['spec'];
 type Container = PodSpec['containers'][number];
 type Env = { readonly name: string; readonly value?: string; readonly valueFrom?: unknown };
 
-/**
- * @param minorVersion of the API server: 1.29 has init containers that go on running, 1.25 probes with a grace period of
- *   their own
- */
+/** @param minorVersion of the API server: 1.29 has init containers that go on running */
 export const agentPlatform = (image: string, minorVersion: number): AgentPlatform => ({
   image,
   hasSidecars: minorVersion >= 29,
-  hasProbeGrace: minorVersion >= 25,
 });
 
 interface AgentQuestion {
@@ -42,7 +38,7 @@ export function withAgent(template: PodSpec, question: AgentQuestion): object {
   const { spec, platform } = question;
   const agent = agentContainer(template, question);
   const inits = listOf(template['initContainers']);
-  const workload = template.containers.map((container) => besideAgent(container, question));
+  const workload = template.containers.map((container) => besideAgent(container, spec));
   const isProbed = spec.fencing.enforcement === 'Probe';
   return {
     ...template,
@@ -50,8 +46,8 @@ export function withAgent(template: PodSpec, question: AgentQuestion): object {
     // The token is the agent's; a template that names an account wants it in its containers, too.
     ...(ownAccount(spec) === undefined && { automountServiceAccountToken: false }),
     ...(spec.fencing.enforcement === 'Signal' && { shareProcessNamespace: true }),
-    // Without a grace of its own, what a probe ends gets the pod's.
-    ...(isProbed && !platform.hasProbeGrace && { terminationGracePeriodSeconds: graceSeconds(spec) }),
+    // Of what a probe ends, and of what is deleted on a node that is cut off: there nobody probes it any more.
+    ...(isProbed && { terminationGracePeriodSeconds: graceSeconds(spec) }),
     volumes: [...listOf(template['volumes']), stateVolume, tokenVolume],
     // First, so that it runs before what it is to stop, and ends after it.
     ...(platform.hasSidecars
@@ -94,7 +90,7 @@ function agentContainer(template: PodSpec, { singleton, spec, platform }: AgentQ
     name: AGENT_CONTAINER,
     image: platform.image,
     imagePullPolicy: 'IfNotPresent',
-    command: ['node', '--max-semi-space-size=1', '--max-old-space-size=64', '/app/agent-main.js'],
+    command: ['node', '--max-semi-space-size=1', '--v8-pool-size=0', '--lite-mode', '/app/agent-main.js'],
     env: [...agentEnv(singleton, spec), ...livenessEnv(template, spec)],
     ports: [{ name: AGENT_CONTAINER, containerPort: AGENT_PORT, protocol: 'TCP' }],
     // No readiness probe: a standby is Ready when its workload is.
@@ -183,7 +179,7 @@ function workloadsUser(template: PodSpec): number | undefined {
 // --- the workload -----------------------------------------------------------------------------------------------------------
 
 /** What the user gave the container stays, but for the liveness probe, which the agent makes in its place. */
-function besideAgent(container: Container, { spec, platform }: AgentQuestion): object {
+function besideAgent(container: Container, spec: Spec): object {
   const env = listOf(container['env']) as Env[];
   const added: Env[] = [
     { name: AGENT_ENV.stateUrl, value: `http://127.0.0.1:${AGENT_PORT}/v1/state` },
@@ -194,18 +190,17 @@ function besideAgent(container: Container, { spec, platform }: AgentQuestion): o
     ...container,
     env: [...env, ...added.filter(({ name }) => !env.some((other) => other.name === name))],
     volumeMounts: [...listOf(container['volumeMounts']), { name: STATE_VOLUME, mountPath: STATE_DIR, readOnly: true }],
-    ...(spec.fencing.enforcement === 'Probe' && { livenessProbe: enforcingProbe(container.name, spec, platform) }),
+    ...(spec.fencing.enforcement === 'Probe' && { livenessProbe: enforcingProbe(container.name) }),
   };
 }
 
 /** Once a second, with a second to answer, and no second chance: the delay that timing.ts counts with. */
-const enforcingProbe = (container: string, spec: Spec, { hasProbeGrace }: AgentPlatform): object => ({
+const enforcingProbe = (container: string): object => ({
   httpGet: { path: `/probe/liveness?container=${container}`, port: AGENT_PORT, scheme: 'HTTP' },
   periodSeconds: 1,
   timeoutSeconds: 1,
   failureThreshold: 1,
   successThreshold: 1,
-  ...(hasProbeGrace && { terminationGracePeriodSeconds: graceSeconds(spec) }),
 });
 
 const graceSeconds = ({ fencing }: Spec): number => Math.ceil(fencing.stopGraceMs / 1000);

@@ -28,6 +28,8 @@ export type StopReason =
   /** The Lease says that we hold another term than the workload was started with. */
   | 'Superseded'
   | 'Requested'
+  /** It has ended, and a call that tells it to act is on its way to whatever process comes next. */
+  | 'Gone'
   /** The agent is being stopped. */
   | 'Leaving'
   /** A new process of the agent cannot vouch for what the one before it had started. */

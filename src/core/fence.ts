@@ -119,7 +119,7 @@ function hear(state: FenceState, event: FenceEvent, nowMs: number): Step {
     case 'acknowledged':
       return [event.term === workloadTerm(state) ? acknowledged(state) : state, []];
     case 'gone':
-      return [gone(state), []];
+      return [gone(state, nowMs), []];
     case 'probed':
       return answerProbe(state, event.container, nowMs);
     case 'terminate':
@@ -169,11 +169,18 @@ function hookEnded(state: FenceState, { kind, hook }: FenceEvent & { hook: unkno
   return { ...next, hook: { ...next.hook, isDone: true } };
 }
 
-/** It cannot act any more. What ended by itself is not begun again here: another member is to take over. */
-function gone(state: FenceState): FenceState {
-  const { workload } = state;
-  if (workload.kind === 'active') return { ...stopped(state), givenUpTerm: workload.term };
-  return workload.kind === 'stopping' ? stopped(state) : state;
+/**
+ * It cannot act any more. What ended by itself is not begun again here: another member is to take over. But a call that
+ * tells it to act, and is on its way, may reach the process that comes next: then that one has to be stopped.
+ */
+function gone(state: FenceState, nowMs: number): FenceState {
+  const { workload, hook } = state;
+  if (workload.kind === 'stopped') return state;
+  const mayBeTold = hook.inFlight === 'activate';
+  if (workload.kind === 'stopping') return mayBeTold ? state : stopped(state);
+  const given = { ...state, givenUpTerm: workload.term };
+  if (!mayBeTold) return stopped(given);
+  return { ...given, hook: { ...hook, isDone: false, retryAtMs: nowMs }, workload: stopping(workload, 'Gone', nowMs) };
 }
 
 const workloadTerm = ({ workload }: FenceState): number | undefined =>

@@ -43,8 +43,6 @@ export interface AgentPlatform {
   readonly image: string;
   /** Kubernetes 1.29 and later: an init container with restartPolicy Always. */
   readonly hasSidecars: boolean;
-  /** Kubernetes 1.25 and later: a probe has its own termination grace period. */
-  readonly hasProbeGrace: boolean;
 }
 
 export interface SingletonView {

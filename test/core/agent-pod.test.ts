@@ -161,24 +161,24 @@ describe('the environment of the agent', () => {
 });
 
 describe('what stops a workload that does not stop', () => {
-  it('is a liveness probe in the arithmetic of the lease: once a second, with a second to answer, and its own grace', () => {
+  it('is a liveness probe in the arithmetic of the lease: once a second, with a second to answer', () => {
     expect(app(pod({ fencing: { stopGraceSeconds: 2 } }))['livenessProbe']).toEqual({
       httpGet: { path: '/probe/liveness?container=app', port: 8700, scheme: 'HTTP' },
       periodSeconds: 1,
       timeoutSeconds: 1,
       failureThreshold: 1,
       successThreshold: 1,
-      terminationGracePeriodSeconds: 2,
     });
   });
 
-  it('has the grace of the pod where a probe has none of its own', () => {
-    const made = pod({ template: template({ terminationGracePeriodSeconds: 60 }) }, OLD);
+  it('leaves the pod no other grace, also when it is deleted on a node that is cut off', () => {
+    const made = pod({ template: template({ terminationGracePeriodSeconds: 60 }), fencing: { stopGraceSeconds: 2 } });
     expect(made['terminationGracePeriodSeconds']).toBe(2);
-    expect(app(made)['livenessProbe']).not.toHaveProperty('terminationGracePeriodSeconds');
-    expect(pod({ template: template({ terminationGracePeriodSeconds: 60 }) })['terminationGracePeriodSeconds']).toBe(
-      60,
-    );
+    const untouched = pod({
+      template: template({ terminationGracePeriodSeconds: 60 }),
+      fencing: { enforcement: 'Cooperative' },
+    });
+    expect(untouched['terminationGracePeriodSeconds']).toBe(60);
   });
 
   it("makes the user's own probe through the agent, which knows no names of ports", () => {

@@ -208,6 +208,19 @@ describe('a release', () => {
     expect(world.did('release')).toBeDefined();
   });
 
+  it('waits while a call to act is on its way: it may reach the process that comes next', () => {
+    const world = new FenceWorld({ hooks: { activate: true, deactivate: false }, enforcement: 'Signal' }).activate();
+    expect(world.did('callHook')).toMatchObject({ hook: 'activate' });
+    world.hear({ kind: 'gone' });
+    expect([stoppingFor(world), world.did('release')]).toEqual(['Gone', undefined]);
+    expect(world.did('abortHook')).toBeDefined();
+    // The call may have been heard: it takes another look to know that nothing acts.
+    world.hear({ kind: 'hookFailed', hook: 'activate' });
+    expect(world.did('release')).toBeUndefined();
+    world.hear({ kind: 'gone' });
+    expect(world.did('release')).toBeDefined();
+  });
+
   it('waits for a renewal that is under way', () => {
     const world = active();
     world.hear({ kind: 'timer' }, 2_000);
