@@ -38,15 +38,16 @@ fi
 # The kit's Docker engine, unless it runs already, and its node image, unless that has been made.
 start_docker() {
   command -v kind >/dev/null && command -v dockerd >/dev/null || try "Docker and kind can't be installed" "$KINDKIT/install.sh"
-  echo "Kubernetes' programs, which take 7 minutes where they have to be compiled"
-  try "no kubelet" "$root/scripts/build-kubernetes.sh" "$KK_BIN" kubelet kube-proxy kubeadm
   if ! docker version >/dev/null 2>&1; then
-    remember_machine "$work"
+    try "a Docker engine can't be started" remember_machine "$work"
     undo+=("restore_machine $work $KK_RUN" "$KINDKIT/dockerd-down.sh")
     try "the Docker engine does not start" "$KINDKIT/dockerd-up.sh"
     # Nobody can be using a cluster of an engine that was not running.
     kind delete cluster --name "$KIND_CLUSTER" >"$log" 2>&1
   fi
+  # Only now: where no engine runs they would be compiled for nothing.
+  echo "Kubernetes' programs, which take 7 minutes where they have to be compiled"
+  try "no kubelet" "$root/scripts/build-kubernetes.sh" "$KK_BIN" kubelet kube-proxy kubeadm
   docker image inspect "$KK_IMAGE" >/dev/null 2>&1 || try "no node image" "$KINDKIT/build-node-image.sh"
 }
 

@@ -4,9 +4,7 @@ settings=(net.ipv4.ip_forward fs.inotify.max_user_instances)
 
 # remember_machine FOLDER
 remember_machine() {
-  iptables-save > "$1/rules"
-  ip -brief link > "$1/links"
-  sysctl "${settings[@]}" > "$1/settings"
+  iptables-save > "$1/rules" && ip -brief link > "$1/links" && sysctl "${settings[@]}" > "$1/settings"
 }
 
 # restore_machine FOLDER DATA: with the engine's data below DATA

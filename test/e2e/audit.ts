@@ -7,6 +7,7 @@ import type { AuditedRequest } from '../control-plane/audit.ts';
 import type { Cluster } from './cluster.ts';
 import { readEndOf, readFileOf } from './faults.ts';
 import type { Pod } from './objects.ts';
+import { refusedIn } from './rights.ts';
 import { shareOf } from './share.ts';
 import type { Share } from './share.ts';
 
@@ -25,17 +26,11 @@ export async function audited(cluster: Cluster, fromWallMs = 0): Promise<Audited
   }
 }
 
-/** By the authorizer, not by admission, which answers 403 as well in a namespace that is being deleted. */
 export async function refusedRights(cluster: Cluster): Promise<{ asked: number; refused: readonly string[] }> {
   const lines = (await readFileOf(cluster.controlPlane, LOG))
     .split('\n')
     .filter((line) => line.endsWith('}') && line.includes(':singleton-operator"'));
-  const refused = lines.filter((line) => line.includes('"authorization.k8s.io/decision":"forbid"'));
-  const requestOf = (line: string): string => {
-    const { verb, requestURI } = JSON.parse(line) as { verb: string; requestURI: string };
-    return `${verb} ${requestURI}`;
-  };
-  return { asked: lines.length, refused: [...new Set(refused.map(requestOf))] };
+  return { asked: lines.length, refused: refusedIn(lines) };
 }
 
 const isLeaderLease = ({ resource, name, verb }: AuditedRequest): boolean =>

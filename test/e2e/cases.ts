@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { auditedShare, auditedWrites } from './audit.ts';
-import type { Cluster } from './cluster.ts';
+import type { Cluster, Rates } from './cluster.ts';
 import { cut, heal, pause, signalPod, startApiServer, stopApiServer, unpause } from './faults.ts';
 import { isReady } from './objects.ts';
 import type { NodeObject, Pod } from './objects.ts';
@@ -11,6 +11,7 @@ import { apply, kubectl } from './shell.ts';
 import { adopted, drainedInTurn, rolledOut, switchedOver } from './planned.ts';
 import { NEW_SERVICE_MS, watching } from './watching.ts';
 import type { Measurement, Plan } from './watching.ts';
+import { preferLeader, preferNobody } from './weights.ts';
 import { NAMESPACE, singleton } from './workload.ts';
 
 export interface Case {
@@ -42,25 +43,30 @@ export interface CaseOptions {
  * Where what is timed is the hole and not what fails: a client that asks every few milliseconds takes a fifth of two cores,
  * just when the machine has a container to start and a move to make.
  */
-const GENTLE_MS = 10;
+const GENTLE: Rates = { everyMs: 10, isGentle: true };
 
 interface MoveOptions {
-  readonly everyMs?: number;
+  readonly rates?: Rates;
   readonly afterwards?: (cluster: Cluster, old: Pod) => Promise<unknown>;
 }
 
 /** A fault that hits the active, after which another must be routed. */
 const movesAfter =
-  (fault: (cluster: Cluster, active: Pod) => Promise<unknown>, { everyMs, afterwards }: MoveOptions = {}) =>
+  (fault: (cluster: Cluster, active: Pod) => Promise<unknown>, { rates = {}, afterwards }: MoveOptions = {}) =>
   async (cluster: Cluster): Promise<Measurement> => {
     const active = await cluster.settledForLong();
     const startedWallMs = Date.now();
     const { startedMs, ...measured } = await watching(cluster, {
       avoid: [active.spec.nodeName],
-      ...(everyMs !== undefined && { everyMs }),
+      rates,
       async during() {
-        await fault(cluster, active);
-        await cluster.movedFromOrUnnoticed(active);
+        if (rates.isGentle === true) await preferLeader(cluster);
+        try {
+          await fault(cluster, active);
+          await cluster.movedFromOrUnnoticed(active);
+        } finally {
+          if (rates.isGentle === true) await preferNobody(cluster);
+        }
       },
     });
     const share =
@@ -157,7 +163,7 @@ async function apiServerStopped(cluster: Cluster): Promise<Measurement> {
   let isStopped = false;
   try {
     return await staysThrough(cluster, {
-      everyMs: 8,
+      rates: { everyMs: 8 },
       tailMs: 5_000,
       async during() {
         isStopped = true;
@@ -233,7 +239,7 @@ async function uninstall(cluster: Cluster): Promise<void> {
 async function reinstalled(cluster: Cluster): Promise<Measurement> {
   await cluster.settled();
   return staysThrough(cluster, {
-    everyMs: 8,
+    rates: { everyMs: 8 },
     async during() {
       await uninstall(cluster);
       await sleep(5_000);
@@ -249,7 +255,7 @@ async function steady(cluster: Cluster, { steadySeconds }: CaseOptions): Promise
   await cluster.settled();
   await sleep(5_000);
   const fromWallMs = Date.now();
-  const measured = await staysThrough(cluster, { everyMs: 50, during: () => sleep(steadySeconds * 1000) });
+  const measured = await staysThrough(cluster, { rates: { everyMs: 50 }, during: () => sleep(steadySeconds * 1000) });
   const writes = await auditedWrites(cluster, fromWallMs, Date.now());
   return { ...measured, wrong: [...(measured.wrong ?? []), ...writes] };
 }
@@ -267,7 +273,7 @@ export const CASES: readonly Case[] = [
     quick: 4,
     needsNodes: true,
     bars: { holeP50Ms: 1_000, holeP99Ms: 1_500, operatorP99Ms: 100 },
-    run: movesAfter((_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'KILL'), { everyMs: GENTLE_MS }),
+    run: movesAfter((_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'KILL'), { rates: GENTLE }),
   },
   {
     name: 'freeze',
@@ -276,7 +282,7 @@ export const CASES: readonly Case[] = [
     needsNodes: true,
     bars: { holeP99Ms: 5_000 },
     run: movesAfter((_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'STOP'), {
-      everyMs: GENTLE_MS,
+      rates: GENTLE,
       afterwards: (_, pod) => signalPod(nodeOf(pod), pod.metadata.uid, 'CONT'),
     }),
   },

@@ -24,6 +24,8 @@ const TIMEOUT_MS = 3_000;
 export interface Rates {
   /** Between two new connections. */
   readonly everyMs?: number;
+  /** Clients on workers, where a core goes to the operator first: on the control plane they would be ahead of it. */
+  readonly isGentle?: boolean;
 }
 
 /** Who is asked at what address by whom. */
@@ -256,14 +258,15 @@ export class Cluster {
     }
   }
 
-  /** Starts clients on two nodes, not on those of `avoid`; the control plane's first, which no case harms. */
-  async watch(name: string, avoid: readonly (string | undefined)[], { everyMs = 4 }: Rates = {}): Promise<Watching> {
+  /** Starts clients on two nodes, not on those of `avoid`; the control plane's first, which no case harms, or last. */
+  async watch(name: string, avoid: readonly (string | undefined)[], rates: Rates = {}): Promise<Watching> {
+    const { everyMs = 4, isGentle = false } = rates;
     const service = await this.api.get<Service>(`${core(NAMESPACE)}/services/${name}`);
     const all = await this.pods('client');
-    const onControlPlane = ({ spec }: Pod): boolean => spec.nodeName === this.controlPlane;
+    const isFirst = ({ spec }: Pod): boolean => (spec.nodeName === this.controlPlane) !== isGentle;
     const chosen = all
       .filter(({ spec }) => !avoid.includes(spec.nodeName))
-      .toSorted((a, b) => Number(onControlPlane(b)) - Number(onControlPlane(a)))
+      .toSorted((a, b) => Number(isFirst(b)) - Number(isFirst(a)))
       .slice(0, 2);
     const query = new URLSearchParams({
       host: service.spec.clusterIP ?? '',

@@ -14,7 +14,7 @@ const SWITCHOVER_EVERY_MS = 2;
 export async function switchedOver(cluster: Cluster): Promise<Measurement> {
   const active = await cluster.settled();
   return watching(cluster, {
-    everyMs: SWITCHOVER_EVERY_MS,
+    rates: { everyMs: SWITCHOVER_EVERY_MS },
     async during() {
       await kubectl('-n', NAMESPACE, 'annotate', 'singletonservice/echo', 'singleton-operator.io/switchover=any');
       await cluster.movedFrom(active);
@@ -49,7 +49,7 @@ export async function rolledOut(cluster: Cluster): Promise<Measurement> {
   return { ...measured, wrong: moves === 1 ? [] : [`it took ${moves} moves`] };
 }
 
-const workersOf = ({ nodes, controlPlane }: Cluster): string[] => nodes.filter((node) => node !== controlPlane);
+export const workersOf = ({ nodes, controlPlane }: Cluster): string[] => nodes.filter((node) => node !== controlPlane);
 
 /** With the PodDisruptionBudgets in place, of the active and of the operator: `kubectl drain` evicts, and waits for them. */
 export async function drainedInTurn(cluster: Cluster): Promise<Measurement> {

@@ -1,6 +1,6 @@
 /** One measurement: clients that ask all the time while something is done to the cluster, and what their records say. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Cluster } from './cluster.ts';
+import type { Cluster, Rates } from './cluster.ts';
 import { answersOf, judge } from './record.ts';
 import type { ClientRecord, Verdict } from './record.ts';
 import type { Share } from './share.ts';
@@ -28,7 +28,7 @@ export interface Plan {
   readonly name?: string;
   /** Nodes on which no client may be: those that the fault hits. */
   readonly avoid?: readonly (string | undefined)[];
-  readonly everyMs?: number;
+  readonly rates?: Rates;
   readonly tailMs?: number;
   /** The fault, until its consequences are there. Clients run all the time. */
   during(): Promise<unknown>;
@@ -37,9 +37,7 @@ export interface Plan {
 /** Has clients ask all the time before, during and after what the plan does, and judges their records. */
 export async function watching(cluster: Cluster, plan: Plan): Promise<Measurement & { startedMs: number }> {
   cluster.watcher.clear();
-  const client = await cluster.watch(plan.name ?? 'echo', plan.avoid ?? [], {
-    ...(plan.everyMs !== undefined && { everyMs: plan.everyMs }),
-  });
+  const client = await cluster.watch(plan.name ?? 'echo', plan.avoid ?? [], plan.rates);
   let records: ClientRecord[];
   const startedMs = performance.now();
   try {
