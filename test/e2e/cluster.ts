@@ -83,9 +83,25 @@ export class Cluster {
     await kubectl('delete', 'namespace', '-l', 'app=singleton-e2e', '--wait=false');
     await apply(namespace, scripts(), clients(this.image), singleton('echo', 3, this.image));
     this.watcher.start(this.api, NAMESPACE, this.sliceVersion);
+    await this.#clientsAreUp([]);
+  }
+
+  /**
+   * After requests that got no answer at all. Their entries stay in the nodes' connection tracking for up to 300 s, with the
+   * address of a pod that may be gone; a later connection from the same port follows them there and is lost. New pods have
+   * new addresses.
+   */
+  async renewClients(): Promise<void> {
+    const old = (await this.pods('client')).map(({ metadata }) => metadata.uid);
+    await kubectl('-n', NAMESPACE, 'delete', 'pods', '-l', 'app=client', '--wait=false');
+    await this.#clientsAreUp(old);
+  }
+
+  async #clientsAreUp(without: readonly string[]): Promise<void> {
     await this.until('a client on every node', async () => {
       const pods = await this.pods('client');
-      return pods.length === this.nodes.length && pods.every(isReady);
+      const isNew = pods.every((pod) => isReady(pod) && !without.includes(pod.metadata.uid));
+      return pods.length === this.nodes.length && isNew;
     });
   }
 

@@ -74,6 +74,7 @@ async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise
     try {
       const measured = await aCase.run(cluster, options);
       measurements.push(measured);
+      if ((measured.fresh.errors['timeout'] ?? 0) > 0) await cluster.renewClients();
       say(
         `${aCase.name} ${count}: ${oneLine(measured, aCase)} (${((performance.now() - startedMs) / 1000).toFixed(1)} s)`,
       );
