@@ -9,8 +9,11 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
  * Its timers do not keep the process alive: what must keep it alive are its connections and servers. A program that
  * only waits for a timer passes `keepAlive`.
  */
-export function createSystemClock(options: { readonly keepAlive?: boolean } = {}): Clock {
-  const monotonicMs = (): number => performance.now();
+export const createSystemClock = (options: { readonly keepAlive?: boolean } = {}): Clock =>
+  clockOf(() => performance.now(), options);
+
+/** A clock whose timers go by `monotonicMs`, and never early. */
+export function clockOf(monotonicMs: () => number, { keepAlive }: { readonly keepAlive?: boolean }): Clock {
   return {
     monotonicMs,
     wallMs: () => Date.now(),
@@ -20,7 +23,7 @@ export function createSystemClock(options: { readonly keepAlive?: boolean } = {}
       const arm = (): void => {
         const leftMs = Math.min(MAX_DELAY_MS, Math.max(0, Math.ceil(dueMs - monotonicMs())));
         timer = setTimeout(fire, leftMs);
-        if (options.keepAlive !== true) timer.unref();
+        if (keepAlive !== true) timer.unref();
       };
       // Node counts from the time at which its event loop last woke up, in whole milliseconds: it can be early.
       const fire = (): void => (monotonicMs() < dueMs ? arm() : action());
