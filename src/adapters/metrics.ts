@@ -25,9 +25,12 @@ export type Metrics = ReturnType<typeof createMetrics>;
 
 const SINGLETON = ['namespace', 'name'] as const;
 
+/** How often the event loop's delay is measured. Each is a wake-up; by default there are 100 a second, for ever. */
+const EVENT_LOOP_EVERY_MS = 100;
+
 export function createMetrics() {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_EVERY_MS });
   return { registry, ...operatorMetrics(registry), ...singletonMetrics(registry), ...moveMetrics(registry) };
 }
 
