@@ -269,7 +269,7 @@ export const CASES: readonly Case[] = [
   {
     name: 'crash',
     what: "the active's process is killed",
-    repeat: 12,
+    repeat: 20,
     quick: 4,
     needsNodes: true,
     bars: { holeP50Ms: 1_000, holeP99Ms: 1_500, operatorP99Ms: 100 },
