@@ -2,7 +2,7 @@
  * The end-to-end suite: faults in a real cluster, watched by clients in it.
  *
  *   node test/e2e/main.ts [--quick] [--only crash,delete] [--skip steady] [--repeat 10] [--steady-seconds 300] [--max-minutes 20]
- *                         [--json FILE] [--keep]
+ *                         [--json FILE] [--keep] [--again]
  *
  * The cluster is the one that KUBECONFIG names; the operator runs there (`make deploy`). E2E_IMAGE is an image with Node
  * in it that the nodes have or can pull; the operator's own will do.
@@ -13,7 +13,7 @@ import { refusedRights } from './audit.ts';
 import { CASES } from './cases.ts';
 import type { Case, CaseOptions } from './cases.ts';
 import { Cluster } from './cluster.ts';
-import { checksOf, closing, listed, table } from './table.ts';
+import { checksOf, closing, listed, mayBeTheMachine, table } from './table.ts';
 import type { CaseResult, Check } from './table.ts';
 import type { Measurement } from './watching.ts';
 import type { Share } from './share.ts';
@@ -25,6 +25,8 @@ interface Options extends CaseOptions {
   readonly maxMinutes: number;
   readonly json: string | undefined;
   readonly keep: boolean;
+  /** A case that failed by what may be the machine's doing runs once more; both results are told. */
+  readonly again: boolean;
 }
 
 const STEADY_SECONDS = 300;
@@ -42,6 +44,7 @@ function parseOptions(args: string[]): Options {
       'max-minutes': { type: 'string' },
       json: { type: 'string' },
       keep: { type: 'boolean', default: false },
+      again: { type: 'boolean', default: false },
     },
   });
   const names = (list: string | undefined): string[] => list?.split(',') ?? [];
@@ -60,6 +63,7 @@ function parseOptions(args: string[]): Options {
     maxMinutes: Number(values['max-minutes'] ?? Infinity),
     json: values.json,
     keep: values.keep,
+    again: values.again,
   };
 }
 
@@ -87,6 +91,14 @@ async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise
     }
   }
   return { case: aCase, measurements, broken, skipped: undefined };
+}
+
+async function runWithSecondChance(cluster: Cluster, aCase: Case, options: Options): Promise<CaseResult> {
+  const before = await runCase(cluster, aCase, options);
+  const hasFailed = checksOf(before).some(({ outcome }) => outcome === 'failed');
+  if (!hasFailed || !options.again || !mayBeTheMachine(before)) return before;
+  say(`${aCase.name}: once more`);
+  return { ...(await runCase(cluster, aCase, options)), before };
 }
 
 function whySkipped({ needsNodes }: Case, { noNodeFaults }: Cluster, { maxMinutes }: Options): string | undefined {
@@ -145,7 +157,7 @@ async function main(options: Options): Promise<boolean> {
     await cluster.settled();
     say(`ready: ${cluster.nodes.length} nodes${cluster.noNodeFaults === undefined ? '' : `, ${cluster.noNodeFaults}`}`);
     for (const aCase of options.cases.filter((one) => options.repeatOf(one) > 0))
-      results.push(await runCase(cluster, aCase, options));
+      results.push(await runWithSecondChance(cluster, aCase, options));
     const checks = [...results.flatMap(checksOf), ...(await overallChecks(cluster))];
     console.log(`\n${table(results)}\n${LEGEND}\n\n${listed(checks)}\n`);
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ results, checks }, null, 2));

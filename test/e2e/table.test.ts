@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Case } from './cases.ts';
 import type { Verdict } from './record.ts';
-import { checksOf, closing, table } from './table.ts';
+import { checksOf, closing, mayBeTheMachine, table } from './table.ts';
 
 const verdict: Verdict = {
   requests: 100,
@@ -53,5 +53,24 @@ describe('the table of the end-to-end suite', () => {
     expect(closing(checksOf(result({ flippedMs: 101, routedMs: 130 })))).toBe(
       'times: 0 met, 1 missed\n2 passed, 0 failed, 0 skipped',
     );
+  });
+
+  it('gives a second chance after a wait that ran out and requests without an answer, and after nothing else', () => {
+    const of = (part: Partial<Verdict>, wrong: readonly string[] = []) => ({
+      ...result(),
+      case: { ...crash, bars: { noFailure: true as const } },
+      measurements: [{ fresh: { ...verdict, ...part }, kept: verdict, wrong }],
+    });
+    expect(mayBeTheMachine({ ...result(), broken: ['1: waited 120 s'] })).toBe(true);
+    expect(mayBeTheMachine(of({ failed: 1, errors: { timeout: 1 } }))).toBe(true);
+    expect(mayBeTheMachine(of({ failed: 2, errors: { timeout: 1, ECONNREFUSED: 1 } }))).toBe(false);
+    expect(mayBeTheMachine(of({ backwards: 1 }))).toBe(false);
+    expect(mayBeTheMachine(of({}, ['two acted']))).toBe(false);
+  });
+
+  it('says of what passed at the second attempt what it was before', () => {
+    const before = { ...result(), broken: ['1: waited 120 s'] };
+    const [ended] = checksOf({ ...result({ flippedMs: 90, routedMs: 130 }), before });
+    expect(ended).toMatchObject({ outcome: 'passed', detail: expect.stringContaining('before: 1: waited 120 s') });
   });
 });

@@ -8,6 +8,8 @@ export interface CaseResult {
   /** Repetitions that did not come to their end, in words. */
   readonly broken: readonly string[];
   readonly skipped: string | undefined;
+  /** What it was given a second chance after. */
+  readonly before?: CaseResult;
 }
 
 export interface Check {
@@ -51,7 +53,12 @@ export function checksOf(result: CaseResult): Check[] {
   const failed = sum(result, ({ fresh }) => fresh.failed);
   const strays = sum(result, ({ fresh }) => fresh.backwards + fresh.unknown);
   const overlapMs = Math.max(0, ...result.measurements.map(({ fresh }) => fresh.overlapMs));
-  const ended = check('came to its end as it should', wrong.length === 0, wrong.slice(0, 3).join('; ') || what);
+  const again = result.before === undefined ? '' : ` (at the second attempt; before: ${troublesOf(result.before)})`;
+  const ended = check(
+    'came to its end as it should',
+    wrong.length === 0,
+    `${wrong.slice(0, 3).join('; ') || what}${again}`,
+  );
   if (result.measurements.length === 0) return [ended];
   return [
     ended,
@@ -61,6 +68,24 @@ export function checksOf(result: CaseResult): Check[] {
     ...atMost('hole p99', percentile(holes(result), 0.99), bars.holeP99Ms),
     ...atMost("operator's part p99", percentile(sharesOf(result, 'flippedMs'), 0.99), bars.operatorP99Ms),
   ];
+}
+
+const troublesOf = (result: CaseResult): string =>
+  checksOf(result)
+    .filter(({ outcome }) => outcome === 'failed')
+    .map(({ detail }) => detail)
+    .join('; ');
+
+/**
+ * Whether a case failed by nothing but what a machine without a free core can do, too: a wait that ran out, or requests
+ * without any answer. Never after two that acted, a term that went back, a refused request.
+ */
+export function mayBeTheMachine(result: CaseResult): boolean {
+  const isSound = result.measurements.every(
+    ({ fresh, wrong = [] }) => wrong.length === 0 && fresh.backwards === 0 && fresh.unknown === 0,
+  );
+  const refused = sum(result, ({ fresh }) => fresh.failed - (fresh.errors['timeout'] ?? 0));
+  return isSound && (result.case.bars.noFailure !== true || refused === 0);
 }
 
 function describe(result: CaseResult): string {
