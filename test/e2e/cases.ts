@@ -33,6 +33,8 @@ export interface Bars {
   readonly holeP99Ms?: number;
   /** From when the API server knew to the flip of the Service. */
   readonly operatorP99Ms?: number;
+  /** By what was timed (`Acts`). */
+  readonly timesP99Ms?: Readonly<Record<string, number>>;
 }
 
 export interface CaseOptions {

@@ -1,0 +1,195 @@
+/** Fencing mode `Agent`: faults of whoever acts, judged by the store that it writes to. */
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Case } from './cases.ts';
+import type { Cluster } from './cluster.ts';
+import { cutBut, healBut, killProcesses, pause, unpause } from './faults.ts';
+import { Fleet } from './fleet.ts';
+import type { Sailing } from './fleet.ts';
+import type { Measurement } from './watching.ts';
+import { noAnswers } from './watching.ts';
+
+let fleet: Promise<Fleet> | undefined;
+
+/** The same for all cases: to begin takes a while. */
+function fleetOf(cluster: Cluster): Promise<Fleet> {
+  fleet ??= Fleet.start(cluster);
+  return fleet;
+}
+
+export async function endFleet(): Promise<void> {
+  await (await fleet)?.stop();
+}
+
+/** ms between two writes: as many as the machine can do while that is what is looked at, else few. */
+const PACE_MS = { dense: 5, sparse: 50 };
+/** Long enough for an old active that is not dead. */
+const AFTERWARDS_MS = 1_000;
+
+const nodeOf = ({ active }: Sailing): string => active.spec.nodeName ?? '';
+
+/** What is measured of one handover, after the name of the singleton. */
+type Times = Record<string, number>;
+
+async function timesOf(fleet: Fleet, sailing: Sailing, sinceMs: number): Promise<Times> {
+  const { lastMs, firstMs } = await fleet.handover(sailing, sinceMs);
+  const steps = await fleet.steps(sailing, sinceMs);
+  return {
+    'last write': Math.max(0, lastMs - sinceMs),
+    nobody: firstMs - lastMs,
+    acts: firstMs - sinceMs,
+    routed: steps.routedMs - sinceMs,
+    'old wrote the Lease': steps.oldMs - sinceMs,
+    'to granted': steps.grantedMs - steps.oldMs,
+    'to renewed': steps.renewedMs - steps.grantedMs,
+    'to flipped': steps.flippedMs - steps.renewedMs,
+    'to routed': steps.routedMs - steps.flippedMs,
+  };
+}
+
+interface Measured {
+  readonly sailing: Sailing;
+  readonly times: Times;
+}
+
+async function measurementOf(fleet: Fleet, measured: readonly Measured[]): Promise<Measurement> {
+  const times: Record<string, number[]> = {};
+  for (const { sailing, times: one } of measured)
+    for (const [what, ms] of Object.entries(one)) (times[`${sailing.ship.name} ${what}`] ??= []).push(ms);
+  // When one thing is repeated with several singletons, the first column tells them apart.
+  return {
+    ...noAnswers,
+    wrong: await fleet.wrong(),
+    acts: { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() },
+  };
+}
+
+interface NodeFault {
+  /** @returns when, in ms since 1970 */
+  readonly begin: (node: string, fleet: Fleet) => Promise<number>;
+  readonly end: (node: string, fleet: Fleet) => Promise<unknown>;
+}
+
+/** The node of all actives falls silent until all are replaced. */
+const activesNodeLost =
+  ({ begin, end }: NodeFault) =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const fleet = await fleetOf(cluster);
+    await fleet.store.pace(PACE_MS.sparse);
+    const all = await fleet.gathered();
+    const node = all[0] === undefined ? '' : nodeOf(all[0]);
+    await fleet.store.pace(PACE_MS.dense);
+    await sleep(AFTERWARDS_MS);
+    const sinceMs = await begin(node, fleet);
+    let measured: Measured[];
+    try {
+      measured = await Promise.all(
+        all.map(async (sailing) => ({ sailing, times: await timesOf(fleet, sailing, sinceMs) })),
+      );
+      await sleep(AFTERWARDS_MS);
+    } finally {
+      await end(node, fleet);
+    }
+    await fleet.store.pace(PACE_MS.sparse);
+    await fleet.healed();
+    return measurementOf(fleet, measured);
+  };
+
+/** One after another, so that none slows another down. */
+const eachActive =
+  (names: readonly string[], fault: (cluster: Cluster, sailing: Sailing) => Promise<number>) =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const fleet = await fleetOf(cluster);
+    await fleet.store.pace(PACE_MS.sparse);
+    const all = await fleet.gathered();
+    const measured: Measured[] = [];
+    for (const sailing of all.filter(({ ship }) => names.includes(ship.name))) {
+      const sinceMs = await fault(cluster, sailing);
+      measured.push({ sailing, times: await timesOf(fleet, sailing, sinceMs) });
+      await sleep(AFTERWARDS_MS);
+    }
+    return measurementOf(fleet, measured);
+  };
+
+const killed = (_: Cluster, { active }: Sailing): Promise<number> =>
+  killProcesses(active.spec.nodeName ?? '', active.metadata.uid, '/scripts/writer');
+
+async function deleted(cluster: Cluster, { active }: Sailing): Promise<number> {
+  const sinceMs = Date.now();
+  await cluster.removePod(active);
+  return sinceMs;
+}
+
+async function switched(_: Cluster, { ship }: Sailing): Promise<number> {
+  const running = await fleet;
+  const sinceMs = Date.now();
+  await running?.switchOver(ship);
+  return sinceMs;
+}
+
+const COOPERATIVE = ['client-5', 'client-10'];
+
+export const AGENT_CASES: readonly Case[] = [
+  {
+    name: 'agent-cut',
+    what: "the actives' node is cut off from all but the store they write to, and healed",
+    repeat: 13,
+    quick: 2,
+    needsNodes: true,
+    bars: {},
+    run: activesNodeLost({
+      begin: (node, { store }) => cutBut(node, store.address),
+      end: (node, { store }) => healBut(node, store.address),
+    }),
+  },
+  {
+    name: 'agent-node-lost',
+    what: "the actives' node freezes",
+    repeat: 5,
+    quick: 0,
+    needsNodes: true,
+    bars: {
+      timesP99Ms: {
+        'client-5 routed': 6_000,
+        'signal-5 routed': 6_000,
+        'probe-9 routed': 10_000,
+        'client-10 routed': 11_000,
+      },
+    },
+    run: activesNodeLost({
+      begin: async (node) => {
+        const sinceMs = Date.now();
+        await pause(node);
+        return sinceMs;
+      },
+      end: unpause,
+    }),
+  },
+  {
+    name: 'agent-crash',
+    what: "the active workload's processes are killed",
+    repeat: 8,
+    quick: 1,
+    needsNodes: true,
+    bars: { timesP99Ms: { 'client-5 routed': 300, 'signal-5 routed': 300, 'client-10 routed': 300 } },
+    run: eachActive([...COOPERATIVE, 'signal-5'], killed),
+  },
+  {
+    name: 'agent-delete',
+    what: 'the active pod is deleted',
+    repeat: 5,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    run: eachActive([...COOPERATIVE, 'signal-5'], deleted),
+  },
+  {
+    name: 'agent-switch',
+    what: 'a switchover is asked for by annotation',
+    repeat: 5,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    run: eachActive(COOPERATIVE, switched),
+  },
+];
