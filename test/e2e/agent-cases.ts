@@ -4,21 +4,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Case } from './cases.ts';
 import type { Cluster } from './cluster.ts';
 import { cutBut, healBut, killProcesses, pause, unpause } from './faults.ts';
-import { Fleet } from './fleet.ts';
+import { EXAMPLES, examples, whyNoExamples } from './examples.ts';
+import { Fleet, switchOver, writers } from './fleet.ts';
 import type { Sailing } from './fleet.ts';
 import type { Measurement } from './watching.ts';
 import { noAnswers } from './watching.ts';
 
-let fleet: Promise<Fleet> | undefined;
+let running: { readonly kind: Kind; readonly fleet: Promise<Fleet> } | undefined;
 
-/** The same for all cases: to begin takes a while. */
-function fleetOf(cluster: Cluster): Promise<Fleet> {
-  fleet ??= Fleet.start(cluster);
-  return fleet;
+type Kind = 'writers' | 'examples';
+
+/** The same for all cases of a kind that follow each other: to begin takes a while. */
+async function fleetOf(cluster: Cluster, kind: Kind): Promise<Fleet> {
+  if (running?.kind !== kind) {
+    await endFleet();
+    const build = kind === 'writers' ? writers : examples;
+    running = { kind, fleet: Fleet.start(cluster, (store) => build(cluster.image, store)) };
+  }
+  return running.fleet;
 }
 
 export async function endFleet(): Promise<void> {
-  await (await fleet)?.stop();
+  await (await running?.fleet)?.stop();
+  running = undefined;
 }
 
 /** ms between two writes: as many as the machine can do while that is what is looked at, else few. */
@@ -74,7 +82,7 @@ interface NodeFault {
 const activesNodeLost =
   ({ begin, end }: NodeFault) =>
   async (cluster: Cluster): Promise<Measurement> => {
-    const fleet = await fleetOf(cluster);
+    const fleet = await fleetOf(cluster, 'writers');
     await fleet.store.pace(PACE_MS.sparse);
     const all = await fleet.gathered();
     const node = all[0] === undefined ? '' : nodeOf(all[0]);
@@ -97,9 +105,9 @@ const activesNodeLost =
 
 /** One after another, so that none slows another down. */
 const eachActive =
-  (names: readonly string[], fault: (cluster: Cluster, sailing: Sailing) => Promise<number>) =>
+  (names: readonly string[], fault: (cluster: Cluster, sailing: Sailing) => Promise<number>, kind: Kind = 'writers') =>
   async (cluster: Cluster): Promise<Measurement> => {
-    const fleet = await fleetOf(cluster);
+    const fleet = await fleetOf(cluster, kind);
     await fleet.store.pace(PACE_MS.sparse);
     const all = await fleet.gathered();
     const measured: Measured[] = [];
@@ -121,9 +129,8 @@ async function deleted(cluster: Cluster, { active }: Sailing): Promise<number> {
 }
 
 async function switched(_: Cluster, { ship }: Sailing): Promise<number> {
-  const running = await fleet;
   const sinceMs = Date.now();
-  await running?.switchOver(ship);
+  await switchOver(ship);
   return sinceMs;
 }
 
@@ -191,5 +198,19 @@ export const AGENT_CASES: readonly Case[] = [
     needsNodes: true,
     bars: {},
     run: eachActive(COOPERATIVE, switched),
+  },
+  {
+    name: 'agent-examples',
+    what: 'examples/agent: a switchover of each is asked for',
+    repeat: 4,
+    quick: 1,
+    needsNodes: true,
+    whyNot: whyNoExamples,
+    bars: {},
+    run: eachActive(
+      EXAMPLES.map(({ name }) => name),
+      switched,
+      'examples',
+    ),
   },
 ];

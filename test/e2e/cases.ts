@@ -22,6 +22,8 @@ export interface Case {
   readonly quick?: number;
   /** Faults in nodes need their containers. */
   readonly needsNodes?: true;
+  /** Why it can't be run here; undefined when it can. */
+  readonly whyNot?: () => Promise<string | undefined>;
   readonly bars: Bars;
   run(cluster: Cluster, options: CaseOptions): Promise<Measurement>;
 }

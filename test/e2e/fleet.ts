@@ -1,5 +1,6 @@
 /** Singletons in fencing mode `Agent` whose workloads write to the store, two members each, the actives on one node. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ignoreMissing } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
 import { handoverFrom, wrongIn } from './acts.ts';
 import type { Handover } from './acts.ts';
@@ -11,20 +12,28 @@ import { apply, kubectl } from './shell.ts';
 import { stepsOf } from './steps.ts';
 import type { Steps } from './steps.ts';
 import { Store } from './store.ts';
-import { NAMESPACE, SERVICE, container, volumes } from './workload.ts';
+import { NAMESPACE, SERVICE_PORT, container, volumes } from './workload.ts';
 
 /** One of the fleet. `manners`: see pods/writer.ts. */
 export interface Ship {
   readonly name: string;
-  readonly manners: 'client' | 'deaf' | 'offspring';
+  readonly manners: 'client' | 'deaf' | 'offspring' | 'example';
   readonly enforcement: 'Probe' | 'Signal' | 'Cooperative';
   readonly leaseSeconds: number;
   readonly renewSeconds: number;
   readonly graceSeconds: number;
 }
 
+/** The rest of what it takes to run one. */
+export type Launch = Ship & {
+  /** Beside the agent. */
+  readonly container: object;
+  readonly volumes: readonly object[];
+  readonly targetPort: number | string;
+};
+
 /** Each with the shortest times that its enforcement allows, and one with those that are the default. */
-const SHIPS: readonly Ship[] = [
+export const WRITERS: readonly Ship[] = [
   {
     name: 'client-5',
     manners: 'client',
@@ -57,25 +66,29 @@ export interface Sailing {
 export class Fleet {
   readonly store: Store;
   readonly #cluster: Cluster;
+  readonly #ships: readonly Ship[];
   readonly #told = new Map<string, number>();
 
-  private constructor(cluster: Cluster, store: Store) {
+  private constructor(cluster: Cluster, store: Store, ships: readonly Ship[]) {
     this.#cluster = cluster;
     this.store = store;
+    this.#ships = ships;
   }
 
   /** On two workers: on the third one leads the operator. */
-  static async start(cluster: Cluster): Promise<Fleet> {
+  static async start(cluster: Cluster, build: (store: Store) => readonly Launch[]): Promise<Fleet> {
     const leaders = (await cluster.leader())?.spec.nodeName;
     const nodes = workersOf(cluster)
       .filter((node) => node !== leaders)
       .slice(0, MEMBERS);
     const store = await Store.start(cluster.image);
-    await apply(...SHIPS.map((ship) => manifest(ship, { nodes, store: store.url, image: cluster.image })));
-    return new Fleet(cluster, store);
+    const ships = build(store);
+    await apply(...ships.map((ship) => manifest(ship, nodes)));
+    return new Fleet(cluster, store, ships);
   }
 
   async stop(): Promise<void> {
+    await Promise.all(this.#ships.map(({ name }) => this.#cluster.removeSingleton(name).catch(ignoreMissing)));
     await this.store.stop();
   }
 
@@ -83,18 +96,13 @@ export class Fleet {
   async gathered(): Promise<readonly Sailing[]> {
     let all = await this.#settled();
     const node = all[0]?.active.spec.nodeName;
-    for (const { ship, active } of all) if (active.spec.nodeName !== node) await this.switchOver(ship);
+    for (const { ship, active } of all) if (active.spec.nodeName !== node) await switchOver(ship);
     all = await this.#cluster.until('all actives to be on one node', async () => {
       const now = await this.#settled();
       return new Set(now.map(({ active }) => active.spec.nodeName)).size === 1 ? now : undefined;
     });
     await sleep(REIGN_MS);
     return all;
-  }
-
-  async switchOver({ name }: Ship): Promise<void> {
-    const request = 'singleton-operator.io/switchover=any';
-    await kubectl('-n', NAMESPACE, 'annotate', '--overwrite', `singletonservice/${name}`, request);
   }
 
   /** Another one acts, and goes on doing so. */
@@ -119,7 +127,7 @@ export class Fleet {
   /** What is wrong in the store's record since the last question. */
   async wrong(): Promise<string[]> {
     const found: string[] = [];
-    for (const { name } of SHIPS) {
+    for (const { name } of this.#ships) {
       const wrong = wrongIn(await this.store.record(name));
       found.push(...wrong.slice(this.#told.get(name) ?? 0).map((text) => `${name}: ${text}`));
       this.#told.set(name, wrong.length);
@@ -128,13 +136,13 @@ export class Fleet {
   }
 
   async writes(): Promise<number> {
-    const records = await Promise.all(SHIPS.map(({ name }) => this.store.record(name)));
+    const records = await Promise.all(this.#ships.map(({ name }) => this.store.record(name)));
     return records.flat().reduce((sum, { writes }) => sum + writes, 0);
   }
 
   async #settled(): Promise<readonly Sailing[]> {
     return Promise.all(
-      SHIPS.map((ship) =>
+      this.#ships.map((ship) =>
         this.#cluster.until(`${ship.name} to be whole`, async () => {
           const nodes = await this.#cluster.api.list<NodeObject>('/api/v1/nodes');
           return nodes.every(isReady) ? this.#whole(ship) : undefined;
@@ -164,19 +172,18 @@ export class Fleet {
   }
 }
 
-interface Where {
-  readonly nodes: readonly string[];
-  readonly store: string;
-  readonly image: string;
+export async function switchOver({ name }: Ship): Promise<void> {
+  const request = 'singleton-operator.io/switchover=any';
+  await kubectl('-n', NAMESPACE, 'annotate', '--overwrite', `singletonservice/${name}`, request);
 }
 
-const manifest = (ship: Ship, { nodes, store, image }: Where) => ({
+const manifest = (ship: Launch, nodes: readonly string[]) => ({
   apiVersion: 'singleton-operator.io/v1alpha1',
   kind: 'SingletonService',
   metadata: { name: ship.name, namespace: NAMESPACE },
   spec: {
     replicas: MEMBERS,
-    service: SERVICE,
+    service: { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: ship.targetPort }] },
     election: { leaseDurationSeconds: ship.leaseSeconds, renewIntervalSeconds: ship.renewSeconds },
     fencing: { mode: 'Agent', enforcement: ship.enforcement, stopGraceSeconds: ship.graceSeconds },
     update: { minReadySeconds: 1 },
@@ -195,8 +202,8 @@ const manifest = (ship: Ship, { nodes, store, image }: Where) => ({
           },
         ],
         terminationGracePeriodSeconds: 2,
-        containers: [writer(ship, store, image)],
-        volumes,
+        containers: [ship.container],
+        volumes: ship.volumes,
       },
     },
   },
@@ -210,10 +217,13 @@ const onNodes = (nodes: readonly string[]) => ({
   },
 });
 
-const writer = ({ name, manners }: Ship, store: string, image: string) => ({
+export const writers = (image: string, store: Store): readonly Launch[] =>
+  WRITERS.map((ship) => ({ ...ship, container: writer(ship, store, image), volumes, targetPort: 'http' }));
+
+const writer = ({ name, manners }: Ship, { url }: Store, image: string) => ({
   ...container('writer', 'writer.mjs', image),
   env: [
-    { name: 'STORE_URL', value: store },
+    { name: 'STORE_URL', value: url },
     { name: 'SINGLETON', value: name },
     { name: 'MANNERS', value: manners },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },

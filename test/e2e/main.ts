@@ -68,7 +68,7 @@ function parseOptions(args: string[]): Options {
 
 async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise<CaseResult> {
   const times = options.repeatOf(aCase);
-  const skipped = whySkipped(aCase, cluster, options);
+  const skipped = whySkipped(aCase, cluster, options) || (await aCase.whyNot?.());
   if (skipped) return { case: aCase, measurements: [], broken: [], skipped };
   const measurements: Measurement[] = [];
   const broken: string[] = [];

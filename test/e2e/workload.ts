@@ -109,7 +109,7 @@ const members = (name: string, image: string, whenUnsatisfiable: 'DoNotSchedule'
   },
 });
 
-export const SERVICE = { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: 'http' }] };
+const SERVICE = { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: 'http' }] };
 
 export const singleton = (name: string, replicas: number, image: string) => ({
   apiVersion: 'singleton-operator.io/v1alpha1',
