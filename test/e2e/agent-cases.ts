@@ -1,14 +1,17 @@
 /** Fencing mode `Agent`: faults of whoever acts, judged by the store that it writes to. */
 import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Handover } from './acts.ts';
 import type { Case } from './cases.ts';
 import type { Cluster } from './cluster.ts';
 import { cutBut, healBut, killProcesses, pause, unpause } from './faults.ts';
 import { EXAMPLES, examples, whyNoExamples } from './examples.ts';
 import { Fleet, switchOver, writers } from './fleet.ts';
 import type { Sailing } from './fleet.ts';
+import { stepsOf } from './steps.ts';
 import type { Measurement } from './watching.ts';
 import { noAnswers } from './watching.ts';
+import { NAMESPACE } from './workload.ts';
 
 let running: { readonly kind: Kind; readonly fleet: Promise<Fleet> } | undefined;
 
@@ -39,13 +42,26 @@ const nodeOf = ({ active }: Sailing): string => active.spec.nodeName ?? '';
 /** What is measured of one handover, after the name of the singleton. */
 type Times = Record<string, number>;
 
-async function timesOf(fleet: Fleet, sailing: Sailing, sinceMs: number): Promise<Times> {
-  const { lastMs, firstMs } = await fleet.handover(sailing, sinceMs);
-  const steps = await fleet.steps(sailing, sinceMs);
+/** Another one acts, and is routed. */
+async function movedFrom(fleet: Fleet, sailing: Sailing, sinceMs: number): Promise<Moved> {
+  const handover = await fleet.handover(sailing, sinceMs);
+  await fleet.routed(sailing);
+  return { sailing, sinceMs, handover };
+}
+
+interface Moved {
+  readonly sailing: Sailing;
+  readonly sinceMs: number;
+  readonly handover: Handover;
+}
+
+function timesOf({ sailing, sinceMs, handover: { lastMs, firstMs } }: Moved, log: string): Times {
+  const { ship, active } = sailing;
+  const steps = stepsOf(log, { namespace: NAMESPACE, singleton: ship.name, old: active.metadata.uid, sinceMs });
+  const acts = { 'last write': Math.max(0, lastMs - sinceMs), nobody: firstMs - lastMs, acts: firstMs - sinceMs };
+  if (steps === undefined) return acts;
   return {
-    'last write': Math.max(0, lastMs - sinceMs),
-    nobody: firstMs - lastMs,
-    acts: firstMs - sinceMs,
+    ...acts,
     routed: steps.routedMs - sinceMs,
     'old wrote the Lease': steps.oldMs - sinceMs,
     'to granted': steps.grantedMs - steps.oldMs,
@@ -55,32 +71,27 @@ async function timesOf(fleet: Fleet, sailing: Sailing, sinceMs: number): Promise
   };
 }
 
-interface Measured {
-  readonly sailing: Sailing;
-  readonly times: Times;
-}
-
-async function measurementOf(fleet: Fleet, measured: readonly Measured[]): Promise<Measurement> {
+async function measurementOf(fleet: Fleet, moves: readonly Moved[]): Promise<Measurement> {
+  const log = await fleet.log();
   const times: Record<string, number[]> = {};
-  for (const { sailing, times: one } of measured)
-    for (const [what, ms] of Object.entries(one)) (times[`${sailing.ship.name} ${what}`] ??= []).push(ms);
-  // When one thing is repeated with several singletons, the first column tells them apart.
-  return {
-    ...noAnswers,
-    wrong: await fleet.wrong(),
-    acts: { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() },
-  };
+  for (const moved of moves)
+    for (const [what, ms] of Object.entries(timesOf(moved, log)))
+      (times[`${moved.sailing.ship.name} ${what}`] ??= []).push(ms);
+  const acts = { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() };
+  return { ...noAnswers, acts };
 }
 
 interface NodeFault {
   /** @returns when, in ms since 1970 */
   readonly begin: (node: string, fleet: Fleet) => Promise<number>;
   readonly end: (node: string, fleet: Fleet) => Promise<unknown>;
+  /** What is frozen as a whole may write for a moment when it wakes up: there is the token against that, and no promise. */
+  readonly isFrozen?: true;
 }
 
 /** The node of all actives falls silent until all are replaced. */
 const activesNodeLost =
-  ({ begin, end }: NodeFault) =>
+  ({ begin, end, isFrozen }: NodeFault) =>
   async (cluster: Cluster): Promise<Measurement> => {
     const fleet = await fleetOf(cluster, 'writers');
     await fleet.store.pace(PACE_MS.sparse);
@@ -88,19 +99,22 @@ const activesNodeLost =
     const node = all[0] === undefined ? '' : nodeOf(all[0]);
     await fleet.store.pace(PACE_MS.dense);
     await sleep(AFTERWARDS_MS);
+    cluster.watcher.clear();
     const sinceMs = await begin(node, fleet);
-    let measured: Measured[];
+    let moves: Moved[];
+    let before: readonly string[];
     try {
-      measured = await Promise.all(
-        all.map(async (sailing) => ({ sailing, times: await timesOf(fleet, sailing, sinceMs) })),
-      );
+      moves = await Promise.all(all.map((sailing) => movedFrom(fleet, sailing, sinceMs)));
       await sleep(AFTERWARDS_MS);
+      before = await fleet.wrong();
     } finally {
       await end(node, fleet);
     }
     await fleet.store.pace(PACE_MS.sparse);
+    const measurement = await measurementOf(fleet, moves);
     await fleet.healed();
-    return measurementOf(fleet, measured);
+    const after = await fleet.wrong();
+    return { ...measurement, wrong: [...before, ...(isFrozen === true ? [] : after)] };
   };
 
 /** One after another, so that none slows another down. */
@@ -110,13 +124,14 @@ const eachActive =
     const fleet = await fleetOf(cluster, kind);
     await fleet.store.pace(PACE_MS.sparse);
     const all = await fleet.gathered();
-    const measured: Measured[] = [];
+    const moves: Moved[] = [];
     for (const sailing of all.filter(({ ship }) => names.includes(ship.name))) {
+      cluster.watcher.clear();
       const sinceMs = await fault(cluster, sailing);
-      measured.push({ sailing, times: await timesOf(fleet, sailing, sinceMs) });
+      moves.push(await movedFrom(fleet, sailing, sinceMs));
       await sleep(AFTERWARDS_MS);
     }
-    return measurementOf(fleet, measured);
+    return { ...(await measurementOf(fleet, moves)), wrong: await fleet.wrong() };
   };
 
 const killed = (_: Cluster, { active }: Sailing): Promise<number> =>
@@ -170,6 +185,7 @@ export const AGENT_CASES: readonly Case[] = [
         return sinceMs;
       },
       end: unpause,
+      isFrozen: true,
     }),
   },
   {

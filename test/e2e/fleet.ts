@@ -5,12 +5,10 @@ import type { Cluster } from './cluster.ts';
 import { handoverFrom, wrongIn } from './acts.ts';
 import type { Handover } from './acts.ts';
 import { readEndOf } from './faults.ts';
-import { isReady, restarts } from './objects.ts';
-import type { NodeObject, Pod } from './objects.ts';
+import { isReady, readyUids, restarts } from './objects.ts';
+import type { NodeObject, Pod, Slice } from './objects.ts';
 import { workersOf } from './planned.ts';
 import { apply, kubectl } from './shell.ts';
-import { stepsOf } from './steps.ts';
-import type { Steps } from './steps.ts';
 import { Store } from './store.ts';
 import { NAMESPACE, SERVICE_PORT, container, volumes } from './workload.ts';
 
@@ -54,7 +52,7 @@ const REIGN_MS = 5_000;
 const HEALED_MS = 3_000;
 const LOG = '/var/log/kubernetes/audit.log';
 /** Enough for a minute. */
-const LOG_LINES = 4_000;
+const LOG_LINES = 3_000;
 
 /** Both members of each singleton, where they are to be. */
 export interface Sailing {
@@ -114,14 +112,17 @@ export class Fleet {
     );
   }
 
-  /** As the audit log has them; waits for it to have them all. */
-  async steps({ ship, active }: Sailing, sinceMs: number): Promise<Steps> {
-    const question = { namespace: NAMESPACE, singleton: ship.name, old: active.metadata.uid, sinceMs };
-    return this.#cluster.until(
-      `${ship.name} to be routed`,
-      async () => stepsOf(await readEndOf(this.#cluster.controlPlane, LOG, LOG_LINES), question),
-      20_000,
-    );
+  /** By what the suite's watch told since it was cleared. */
+  async routed({ ship, active }: Sailing): Promise<void> {
+    const isAnother = ({ object }: { readonly object: Slice }): boolean =>
+      object.metadata.labels?.['kubernetes.io/service-name'] === ship.name &&
+      readyUids(object).some((uid) => uid !== active.metadata.uid);
+    await this.#cluster.until(`${ship.name} to be routed`, async () => this.#cluster.watcher.slices.some(isAnother));
+  }
+
+  /** The audit log's end. */
+  log(): Promise<string> {
+    return readEndOf(this.#cluster.controlPlane, LOG, LOG_LINES);
   }
 
   /** What is wrong in the store's record since the last question. */
@@ -226,6 +227,7 @@ const writer = ({ name, manners }: Ship, { url }: Store, image: string) => ({
     { name: 'STORE_URL', value: url },
     { name: 'SINGLETON', value: name },
     { name: 'MANNERS', value: manners },
+    { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
   ],
   readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, timeoutSeconds: 1 },
