@@ -46,6 +46,10 @@ export const WRITERS: readonly Ship[] = [
 ];
 
 const MEMBERS = 2;
+/** Of asking actives to come to one node. */
+const ATTEMPTS = 4;
+/** A workload that has to be killed takes its time. */
+const MOVED_WITHIN_MS = 20_000;
 /** A failure after a shorter reign counts as one of many in a row. */
 const REIGN_MS = 5_000;
 /** A node that was cut off has connections that the API server still sends on, later and later. */
@@ -92,15 +96,34 @@ export class Fleet {
 
   /** All members are there and new, and all actives on the same node, for long enough. */
   async gathered(): Promise<readonly Sailing[]> {
-    let all = await this.#settled();
-    const node = all[0]?.active.spec.nodeName;
-    for (const { ship, active } of all) if (active.spec.nodeName !== node) await switchOver(ship);
-    all = await this.#cluster.until('all actives to be on one node', async () => {
-      const now = await this.#settled();
-      return new Set(now.map(({ active }) => active.spec.nodeName)).size === 1 ? now : undefined;
+    for (let attempt = 1; ; attempt++) {
+      const all = await this.#settled();
+      const node = all[0]?.active.spec.nodeName;
+      const elsewhere = all.filter(({ active }) => active.spec.nodeName !== node);
+      if (elsewhere.length === 0) {
+        await sleep(REIGN_MS);
+        return all;
+      }
+      if (attempt > ATTEMPTS) throw new Error(`not all actives come to ${node}: ${await this.#tellOf(elsewhere)}`);
+      for (const { ship } of elsewhere) await switchOver(ship);
+      await Promise.all(elsewhere.map((sailing) => this.#hasMoved(sailing).catch(() => undefined)));
+    }
+  }
+
+  #hasMoved({ ship: { name }, active }: Sailing): Promise<boolean> {
+    const hasMoved = async (): Promise<boolean> => {
+      const now = await this.#cluster.active(name);
+      return now !== undefined && now.metadata.uid !== active.metadata.uid;
+    };
+    return this.#cluster.until(`${name} to move`, hasMoved, MOVED_WITHIN_MS);
+  }
+
+  async #tellOf(sailings: readonly Sailing[]): Promise<string> {
+    const told = sailings.map(async ({ ship: { name } }) => {
+      const { status } = await this.#cluster.singleton(name);
+      return `${name} ${JSON.stringify(status)}`;
     });
-    await sleep(REIGN_MS);
-    return all;
+    return (await Promise.all(told)).join('; ');
   }
 
   /** Another one acts, and goes on doing so. */
