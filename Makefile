@@ -85,8 +85,9 @@ kind-up: $(MODULES) ## A kind cluster with three workers in two zones
 	@scripts/kind/up.sh
 
 .PHONY: kind-load
-kind-load: build ## Build the operator's image and load it into the kind cluster
+kind-load: build ## Build the operator's image, and one for examples/agent, and load them into the kind cluster
 	@scripts/kind/load.sh
+	@scripts/kind/examples.sh
 
 .PHONY: deploy
 deploy: $(MODULES) ## Apply deploy/ to the cluster, with that image

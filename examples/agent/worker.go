@@ -40,10 +40,21 @@ func watch(states chan<- state) {
 	}
 }
 
-// work ends soon after ctx does. Give the term to whatever you write to.
+// post forgets the answer, and that there may be none.
+func post(url string) {
+	if answer, err := http.Post(url, "", nil); err == nil {
+		answer.Body.Close()
+	}
+}
+
+// work ends soon after ctx does. Give the term to whatever you write to: here it is appended to WRITE_URL, if there is one.
 func work(ctx context.Context, term int64) {
+	to := os.Getenv("WRITE_URL")
 	for ctx.Err() == nil {
 		fmt.Println("acts under term", term)
+		if to != "" {
+			post(fmt.Sprint(to, term))
+		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
@@ -72,9 +83,7 @@ func main() {
 			}
 			if !next.Active {
 				// Nothing acts here now: so another pod need not wait for a lease to expire.
-				if answer, err := http.Post(fmt.Sprintf("%s/stopped?term=%d&sequence=%d", base, next.Term, next.Sequence), "", nil); err == nil {
-					answer.Body.Close()
-				}
+				post(fmt.Sprintf("%s/stopped?term=%d&sequence=%d", base, next.Term, next.Sequence))
 				continue
 			}
 			// Every renewal moves the deadline.

@@ -8,6 +8,15 @@ import urllib.request
 
 STATE_URL = os.environ["SINGLETON_STATE_URL"]
 BASE = STATE_URL.rsplit("/", 1)[0]
+# Where it writes to, if anywhere: the term is appended.
+WRITE_URL = os.environ.get("WRITE_URL")
+
+
+def post(url):
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=1).close()
+    except OSError:
+        pass
 
 
 class Singleton:
@@ -26,11 +35,8 @@ class Singleton:
         state, self._to_acknowledge = self._to_acknowledge, None
         if state is None:
             return
-        try:
-            url = f"{BASE}/stopped?term={state['term']}&sequence={state['sequence']}"
-            urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=1).close()
-        except OSError:
-            pass  # without an agent there is nobody to tell
+        # Without an agent there is nobody to tell.
+        post(f"{BASE}/stopped?term={state['term']}&sequence={state['sequence']}")
 
     def _follow(self):
         while True:
@@ -55,6 +61,8 @@ class Singleton:
 def work(term):
     """One step, shorter than fencing.stopGraceSeconds. Give the term to whatever you write to."""
     print(f"acts under term {term}", flush=True)
+    if WRITE_URL:
+        post(f"{WRITE_URL}{term}")
     time.sleep(0.1)
 
 

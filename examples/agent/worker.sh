@@ -5,8 +5,10 @@ base=${SINGLETON_STATE_URL%/state}
 # A number out of the state's JSON.
 field() { printf '%s' "$state" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
 
-# One step. Give the term to whatever you write to.
-work='echo "acts under term $1"; sleep 0.1'
+# One step. Give the term to whatever you write to: here it is appended to $WRITE_URL, if there is one.
+work='echo "acts under term $1"
+[ -z "$WRITE_URL" ] || curl -sf --max-time 1 -o /dev/null -X POST "$WRITE_URL$1"
+sleep 0.1'
 
 while :; do
   state=$(curl -sf --max-time 1 "$SINGLETON_STATE_URL") || { sleep 0.2; continue; }

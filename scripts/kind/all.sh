@@ -59,6 +59,8 @@ if [ -n "$own_cluster" ]; then
   undo+=("$here/down.sh")
   timeout "$UP_SECONDS" "$here/up.sh" || skip "kind brings up no cluster here within $UP_SECONDS s, see above"
   "$here/load.sh" || fail "the operator's image can't be built and loaded, see above"
+  # Without it their case is skipped, and says so.
+  "$here/examples.sh" || echo "the image for examples/agent can't be built and loaded, see above"
 fi
 "$here/deploy.sh" || fail "the operator does not become ready, see above"
 "$here/e2e.sh" "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has the API server of the kind cluster log what the operator asks of it, and by its own clock when it was told of a pod's
-# fall and of a new endpoint, to /var/log/kubernetes/audit.log in the control plane's node. The kubelet restarts a static
+# fall and of a new endpoint, and the renewals of agents, to /var/log/kubernetes/audit.log in the control plane's node. The kubelet restarts a static
 # pod when its manifest changes.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -23,6 +23,10 @@ rules:
     users: ["system:serviceaccount:kube-system:endpointslice-controller"]
     verbs: [create, update]
     resources: [{group: discovery.k8s.io, resources: [endpointslices]}]
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
+    verbs: [update]
+    resources: [{group: coordination.k8s.io, resources: [leases]}]
   - level: None
 Y
 )

@@ -23,7 +23,9 @@ else
   export KIND_CLUSTER
   E2E_IMAGE=${E2E_IMAGE:-singleton-operator:dev}
 fi
-export E2E_IMAGE
+# With what examples/agent need; examples.sh makes it.
+E2E_EXAMPLES_IMAGE=${E2E_EXAMPLES_IMAGE:-singleton-examples:dev}
+export E2E_IMAGE E2E_EXAMPLES_IMAGE
 say() { echo "[$SECONDS s] $*"; }
 
 # packets_first NICE: when there are many, packets between nodes are handed on by threads of the kernel that weigh as much as one

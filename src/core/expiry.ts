@@ -2,7 +2,8 @@
  * P5: the Lease has expired, since this process itself has seen it unchanged for the whole lease duration, by its own
  * monotonic clock. What counts is the resourceVersion: `renewTime` is another machine's clock, and is not looked at.
  *
- * Not remembered across restarts: a new process counts from its own first sight, which is slower and safe. And a look into
+ * Not remembered across restarts: a new process counts from its own first sight, which is slower and safe. A replica that did
+ * not lead until now has seen what its watch told it, though it did not look. And a look into
  * a cache that is old delays nothing and hurries nothing: a version that is still the server's at the live read before the
  * grant was so at each look in between.
  */
@@ -27,7 +28,7 @@ export function leaseSeen({ singleton, lease, memory }: Snapshot, now: Instant):
   return {
     uid,
     resourceVersion,
-    sinceMs: now.monotonicMs,
+    sinceMs: Math.min(lease.toldAtMs ?? now.monotonicMs, now.monotonicMs),
     isReplaced: old !== undefined && isOther(old, lease),
     term: Math.max(old?.term ?? 0, lease.move?.term ?? 0),
   };

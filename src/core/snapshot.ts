@@ -141,6 +141,8 @@ export interface LeaseView {
   readonly releaseRequested?: number | undefined;
   /** What the last release was asked for. */
   readonly release?: ReleaseRecord | undefined;
+  /** Monotonic milliseconds at which this process was told of this very version; absent: it was not watching yet. */
+  readonly toldAtMs?: number | undefined;
 }
 
 /** A move that waits for the old active to release the Lease, so that whoever sees it released knows what for. */

@@ -1,7 +1,8 @@
 /** From the caches to the snapshot that one decision is made of. */
 import { ANNOTATION, LABEL, PLURAL, budgetName, headlessServiceName, leaseName, serviceName } from '../api/names.ts';
 import { notYetActedUpon } from '../api/not-yet.ts';
-import type { EndpointSlice } from '../api/objects.ts';
+import { present } from '../api/present.ts';
+import type { EndpointSlice, Lease } from '../api/objects.ts';
 import { parseSpec } from '../api/spec.ts';
 import type { ParsedSpec, Spec } from '../api/spec.ts';
 import type { SingletonService } from '../api/types.ts';
@@ -11,6 +12,7 @@ import { labelKeys } from '../core/node-terms.ts';
 import { activesNode } from '../core/node-loss.ts';
 import type {
   AgentPlatform,
+  LeaseView,
   Member,
   NodeLossView,
   NodeTrouble,
@@ -23,6 +25,7 @@ import { belonging, judgedByOthers } from './belonging.ts';
 import { refOf } from './caches.ts';
 import type { Caches, Key } from './caches.ts';
 import type { Recollection } from './memory.ts';
+import type { LeaseSights } from './lease-sights.ts';
 import { budgetView, controllerOf, leaseView, nodeView, readyUids, serviceView } from './views.ts';
 
 export interface Observation {
@@ -42,6 +45,7 @@ export interface Surroundings {
   readonly troubles?: NodeTroubles | undefined;
   /** For fencing mode `Agent`. */
   readonly agent?: AgentPlatform | undefined;
+  readonly sights?: LeaseSights | undefined;
 }
 
 /** Undefined when there is no such SingletonService. */
@@ -49,7 +53,7 @@ export function observe(
   key: Key,
   caches: Caches,
   recollection: Recollection,
-  { troubles, agent }: Surroundings = {},
+  { troubles, agent, sights }: Surroundings = {},
 ): Observation | undefined {
   const { namespace, name } = refOf(key);
   const object = caches.singletons.get(namespace, name);
@@ -73,7 +77,8 @@ export function observe(
     singleton: { ...singletonView(object, parsed, spec), ...(written.ok && !parsed.ok && { isOverlapping: true }) },
     members,
     strangers,
-    lease: lease === undefined ? undefined : leaseView(lease, uid),
+    lease:
+      lease === undefined ? undefined : { ...leaseView(lease, uid), ...(isFencing(spec) && toldOf(lease, sights)) },
     service: service === undefined ? undefined : serviceView(service, uid),
     headless: headless === undefined ? undefined : serviceView(headless, uid),
     budget: budget === undefined ? undefined : budgetView(budget, uid),
@@ -84,6 +89,11 @@ export function observe(
     ...(isFencing(spec) && agent !== undefined && { agent }),
   };
   return { snapshot: { ...snapshot, nodeLoss: nodeLossOf(snapshot, troubles) }, parsed };
+}
+
+function toldOf(lease: Lease, sights: LeaseSights | undefined): Pick<LeaseView, 'toldAtMs'> {
+  const toldAtMs = sights?.toldAtMs(lease);
+  return present({ toldAtMs });
 }
 
 /** A status that was written comes with the spec that the cache had (see caches.ts). */

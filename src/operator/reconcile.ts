@@ -15,6 +15,7 @@ import { refOf } from './caches.ts';
 import type { Key } from './caches.ts';
 import { execute, readLive } from './execute.ts';
 import type { Executor, Outcome } from './execute.ts';
+import { LeaseSights } from './lease-sights.ts';
 import { LiveReads } from './live-reads.ts';
 import { Recollections, afterAction, afterLooking } from './memory.ts';
 import { observe } from './observe.ts';
@@ -56,10 +57,12 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #recollections = new Recollections();
   readonly #live: LiveReads;
+  readonly #sights: LeaseSights;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#live = new LiveReads(options);
+    this.#sights = new LeaseSights(options.caches.leases, options.clock);
   }
 
   /** Rejects only when a read failed; what was written until then stands, and the next look goes on from there. */
@@ -94,6 +97,7 @@ export class Reconciler {
     const observation = observe(key, this.#options.caches, recollection, {
       troubles: this.#options.nodes?.troubles,
       agent: this.#options.agent,
+      sights: this.#sights,
     });
     if (observation === undefined) return undefined;
     const memory = afterLooking(observation.snapshot, now);

@@ -102,6 +102,12 @@ describe('since when a Lease is seen unchanged', () => {
     expect(sinceMs(state.remembering({ leaseSeen: undefined }), 3_000)).toBe(NOW.monotonicMs + 3_000);
   });
 
+  it('counts from when a process that did not look yet was told of this version, and not from later than now', () => {
+    const told = (toldAtMs: number) => sinceMs(state.lease({ toldAtMs }).remembering({ leaseSeen: undefined }), 3_000);
+    expect(told(NOW.monotonicMs + 1_000)).toBe(NOW.monotonicMs + 1_000);
+    expect(told(NOW.monotonicMs + 9_000)).toBe(NOW.monotonicMs + 3_000);
+  });
+
   it('is not looked at in mode Routing', () => {
     expect(leaseSeen(aSteadyState().build(), NOW)).toBeUndefined();
     expect(afterLooking(aSteadyState().build(), NOW)).not.toHaveProperty('leaseSeen');

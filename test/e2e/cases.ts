@@ -22,6 +22,8 @@ export interface Case {
   readonly quick?: number;
   /** Faults in nodes need their containers. */
   readonly needsNodes?: true;
+  /** Why it can't be run here; undefined when it can. */
+  readonly whyNot?: () => Promise<string | undefined>;
   readonly bars: Bars;
   run(cluster: Cluster, options: CaseOptions): Promise<Measurement>;
 }
@@ -33,6 +35,8 @@ export interface Bars {
   readonly holeP99Ms?: number;
   /** From when the API server knew to the flip of the Service. */
   readonly operatorP99Ms?: number;
+  /** By what was timed (`Acts`). */
+  readonly timesP99Ms?: Readonly<Record<string, number>>;
 }
 
 export interface CaseOptions {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Api, HttpError } from './api.ts';
 import type { Obj } from './api.ts';
+import { examplesConfig } from './examples.ts';
 import { whyNoNodeFaults } from './faults.ts';
 import { isReady, readyUids, restarts } from './objects.ts';
 import type { Lease, NodeObject, Pod, Service, Singleton, Slice } from './objects.ts';
@@ -81,7 +82,7 @@ export class Cluster {
   /** Begins from nothing: what an earlier run left behind goes first. */
   async setUp(): Promise<void> {
     await kubectl('delete', 'namespace', '-l', 'app=singleton-e2e', '--wait=false');
-    await apply(namespace, scripts(), clients(this.image), singleton('echo', 3, this.image));
+    await apply(namespace, scripts(), examplesConfig(NAMESPACE), clients(this.image), singleton('echo', 3, this.image));
     this.watcher.start(this.api, NAMESPACE, this.sliceVersion);
     await this.#clientsAreUp([]);
   }

@@ -6,14 +6,26 @@ const docker = (...args: string[]): Promise<string> => run('docker', args);
 const inNode = (node: string, script: string): Promise<string> => docker('exec', node, 'sh', '-ec', script);
 
 /** The Node.js processes of a pod. Its UID is in the path of its cgroup, with `_` for `-` where systemd names them. */
-const processesOf = (podUid: string): string =>
+const processesOf = (podUid: string, command = '^node '): string =>
   `grep -l -e ${podUid} -e ${podUid.replaceAll('-', '_')} /proc/[0-9]*/cgroup 2>/dev/null | cut -d/ -f3 |
-   while read -r pid; do if tr '\\0' ' ' < /proc/$pid/cmdline 2>/dev/null | grep -q '^node '; then echo $pid; fi; done`;
+   while read -r pid; do if tr '\\0' ' ' < /proc/$pid/cmdline 2>/dev/null | grep -q '${command}'; then echo $pid; fi; done`;
 
 export async function signalPod(node: string, podUid: string, signal: 'KILL' | 'STOP' | 'CONT'): Promise<void> {
   const pids = await inNode(node, `pids=$(${processesOf(podUid)}); [ -n "$pids" ]; kill -${signal} $pids; echo $pids`);
   if (pids.trim() === '') throw new Error(`no process of pod ${podUid} on ${node}`);
 }
+
+/**
+ * Kills those of a pod's processes whose command line has `command` in it.
+ *
+ * @returns when, in ms since 1970 by the clock that all containers of the machine have
+ */
+export async function killProcesses(node: string, podUid: string, command: string): Promise<number> {
+  const pids = processesOf(podUid, command);
+  return wallMsIn(await inNode(node, `pids=$(${pids}); [ -n "$pids" ]; date +%s.%N; kill -KILL $pids`));
+}
+
+const wallMsIn = (text: string): number => Number(text.trim().split('\n')[0]) * 1000;
 
 export const pause = (node: string): Promise<string> => docker('pause', node);
 export const unpause = (node: string): Promise<string> => docker('unpause', node);
@@ -24,6 +36,15 @@ const dropAll = (operation: '-I' | '-D'): string =>
 /** No packet gets in or out of the node; all that runs on it goes on. */
 export const cut = (node: string): Promise<string> => inNode(node, dropAll('-I'));
 export const heal = (node: string): Promise<string> => inNode(node, dropAll('-D'));
+
+const dropAllBut = (operation: '-I' | '-D', address: string): string =>
+  `iptables -t raw ${operation} PREROUTING -i eth+ ! -s ${address} -j DROP
+   iptables -t mangle ${operation} POSTROUTING -o eth+ ! -d ${address} -j DROP`;
+
+/** The same, but for one address, which the node and its pods go on reaching. Returns when, as `killProcesses` does. */
+export const cutBut = async (node: string, address: string): Promise<number> =>
+  wallMsIn(await inNode(node, `date +%s.%N\n${dropAllBut('-I', address)}`));
+export const healBut = (node: string, address: string): Promise<string> => inNode(node, dropAllBut('-D', address));
 
 const MANIFESTS = '/etc/kubernetes/manifests';
 

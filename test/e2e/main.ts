@@ -10,12 +10,13 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { refusedRights } from './audit.ts';
-import { CASES } from './cases.ts';
+import { AGENT_CASES, endFleet } from './agent-cases.ts';
+import { CASES as ROUTING_CASES } from './cases.ts';
 import type { Case, CaseOptions } from './cases.ts';
 import { Cluster } from './cluster.ts';
-import { checksOf, closing, listed, mayBeTheMachine, table } from './table.ts';
+import { actsTable, checksOf, closing, listed, mayBeTheMachine, table } from './table.ts';
 import type { CaseResult, Check } from './table.ts';
-import type { Measurement } from './watching.ts';
+import type { Acts, Measurement } from './watching.ts';
 import type { Share } from './share.ts';
 
 interface Options extends CaseOptions {
@@ -28,6 +29,8 @@ interface Options extends CaseOptions {
   /** A case that failed by what may be the machine's doing runs once more; both results are told. */
   readonly again: boolean;
 }
+
+const CASES: readonly Case[] = [...ROUTING_CASES, ...AGENT_CASES];
 
 const STEADY_SECONDS = 300;
 const QUICK_STEADY_SECONDS = 45;
@@ -69,7 +72,7 @@ function parseOptions(args: string[]): Options {
 
 async function runCase(cluster: Cluster, aCase: Case, options: Options): Promise<CaseResult> {
   const times = options.repeatOf(aCase);
-  const skipped = whySkipped(aCase, cluster, options);
+  const skipped = whySkipped(aCase, cluster, options) || (await aCase.whyNot?.());
   if (skipped) return { case: aCase, measurements: [], broken: [], skipped };
   const measurements: Measurement[] = [];
   const broken: string[] = [];
@@ -106,7 +109,8 @@ function whySkipped({ needsNodes }: Case, { noNodeFaults }: Cluster, { maxMinute
   return needsNodes && noNodeFaults;
 }
 
-function oneLine({ fresh, kept, share, wrong = [] }: Measurement, { bars }: Case): string {
+function oneLine({ fresh, kept, share, acts, wrong = [] }: Measurement, { bars }: Case): string {
+  if (acts !== undefined) return [timesInWords(acts), ...wrong.map((text) => `WRONG: ${text}`)].join(', ');
   const errors = Object.entries(fresh.errors).map(([error, count]) => `${count} ${error}`);
   return [
     `hole ${fresh.longestHoleMs.toFixed(0)} ms`,
@@ -121,6 +125,12 @@ function oneLine({ fresh, kept, share, wrong = [] }: Measurement, { bars }: Case
     ...wrong.map((text) => `WRONG: ${text}`),
   ].join(', ');
 }
+
+const timesInWords = ({ times, load }: Acts): string =>
+  [
+    ...Object.entries(times).map(([what, ms]) => `${what} ${ms.map((one) => one.toFixed(0)).join('/')}`),
+    `load ${load.toFixed(1)}`,
+  ].join(', ');
 
 const LEGEND = `(times in ms; "kept": connections that stay open; "operator": from when the API server knew to the flip of the Service;
 "routed": to the EndpointSlice, which a controller of Kubernetes writes after the flip)`;
@@ -159,11 +169,12 @@ async function main(options: Options): Promise<boolean> {
     for (const aCase of options.cases.filter((one) => options.repeatOf(one) > 0))
       results.push(await runWithSecondChance(cluster, aCase, options));
     const checks = [...results.flatMap(checksOf), ...(await overallChecks(cluster))];
-    console.log(`\n${table(results)}\n${LEGEND}\n\n${listed(checks)}\n`);
+    console.log(`\n${table(results)}\n${LEGEND}\n${actsTable(results)}\n${listed(checks)}\n`);
     if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ results, checks }, null, 2));
     console.log(closing(checks));
     return checks.every(({ outcome }) => outcome !== 'failed');
   } finally {
+    await endFleet().catch(() => undefined);
     await cluster.tearDown(options.keep);
   }
 }

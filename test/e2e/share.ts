@@ -19,7 +19,8 @@ export interface Share {
   readonly routedMs: number;
 }
 
-interface Line {
+/** A request, as it was answered. */
+export interface Line {
   readonly verb: string;
   readonly user: { readonly username: string };
   readonly objectRef?: {
@@ -43,13 +44,7 @@ interface PodStatus {
  * @returns undefined when a step of it is not in the log: nothing fell, or nothing moved
  */
 export function shareOf(log: string, singleton: string, fallen: Meta, sinceWallMs: number): Share | undefined {
-  const lines = log
-    .split('\n')
-    .filter((text) => text.endsWith('}') && text.includes(`"namespace":"${fallen.namespace}"`))
-    .map((text) => JSON.parse(text) as Line)
-    .filter(
-      ({ stageTimestamp, responseStatus }) => wallMs(stageTimestamp) >= sinceWallMs && isAccepted(responseStatus),
-    );
+  const lines = linesOf(log, fallen.namespace ?? '', sinceWallMs);
   const fell = lines.findIndex((line) => saysFallen(line, fallen.name));
   if (fell < 0) return undefined;
   const after = lines.slice(fell);
@@ -68,6 +63,16 @@ export function shareOf(log: string, singleton: string, fallen: Meta, sinceWallM
   };
 }
 
+/** What was accepted in a namespace. */
+export const linesOf = (log: string, namespace: string, sinceWallMs: number): Line[] =>
+  log
+    .split('\n')
+    .filter((text) => text.endsWith('}') && text.includes(`"namespace":"${namespace}"`))
+    .map((text) => JSON.parse(text) as Line)
+    .filter(
+      ({ stageTimestamp, responseStatus }) => wallMs(stageTimestamp) >= sinceWallMs && isAccepted(responseStatus),
+    );
+
 const isAccepted = (status: Line['responseStatus']): boolean => (status?.code ?? 500) < 400;
 
 function timeOf(lines: readonly Line[], is: (line: Line) => boolean): number | undefined {
@@ -75,7 +80,7 @@ function timeOf(lines: readonly Line[], is: (line: Line) => boolean): number | u
   return found === undefined ? undefined : wallMs(found.stageTimestamp);
 }
 
-const isByOperator = ({ verb, user, objectRef }: Line, resource: string): boolean =>
+export const isByOperator = ({ verb, user, objectRef }: Line, resource: string): boolean =>
   verb === 'patch' &&
   user.username.endsWith(':singleton-operator') &&
   objectRef?.resource === resource &&
@@ -87,7 +92,7 @@ function saysFallen({ objectRef, requestObject }: Line, pod: string): boolean {
   return conditions.some(({ type, status }) => type === 'Ready' && status === 'False');
 }
 
-function routesAnother({ objectRef, requestObject }: Line, singleton: string, fallenUid: string): boolean {
+export function routesAnother({ objectRef, requestObject }: Line, singleton: string, fallenUid: string): boolean {
   if (objectRef?.resource !== 'endpointslices' || requestObject === undefined) return false;
   const slice = requestObject as Slice;
   // The headless Service has slices, too, with all members in them.

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Case } from './cases.ts';
 import type { Verdict } from './record.ts';
-import { checksOf, closing, mayBeTheMachine, table } from './table.ts';
+import { actsTable, checksOf, closing, mayBeTheMachine, table } from './table.ts';
+import { noAnswers } from './watching.ts';
 
 const verdict: Verdict = {
   requests: 100,
@@ -72,5 +73,39 @@ describe('the table of the end-to-end suite', () => {
     const before = { ...result(), broken: ['1: waited 120 s'] };
     const [ended] = checksOf({ ...result({ flippedMs: 90, routedMs: 130 }), before });
     expect(ended).toMatchObject({ outcome: 'passed', detail: expect.stringContaining('before: 1: waited 120 s') });
+  });
+});
+
+describe('the table of what acted', () => {
+  const acted: Case = { ...crash, name: 'agent-crash', bars: { timesP99Ms: { 'web routed': 300 } } };
+  const measured = (...routed: number[]) => ({
+    case: acted,
+    measurements: routed.map((ms) => ({
+      ...noAnswers,
+      acts: { times: { 'web routed': [ms], 'web nobody': [ms - 20] }, load: 1.5, writes: 9 },
+    })),
+    broken: [],
+    skipped: undefined,
+  });
+
+  it('has a row for each thing that was timed, and no row among the clients’', () => {
+    const rows = actsTable([measured(180, 250, 200)])
+      .trim()
+      .split('\n');
+    expect(rows[1]).toMatch(/^agent-crash web routed +3 +180 +200 +250 +250 +1\.5$/);
+    expect(rows[2]).toMatch(/^agent-crash web nobody +3 +160 +180 +230 +230 +1\.5$/);
+    expect(table([measured(180)]).split('\n')).toHaveLength(1);
+  });
+
+  it('holds each bar against the p99 of what it names, and fails nothing for it', () => {
+    const outcomes = checksOf(measured(180, 310)).map(({ what, outcome, detail }) => [what, outcome, detail]);
+    expect(outcomes[1]).toEqual(['agent-crash: web routed p99 ≤ 300 ms', 'missed', '310 ms']);
+    expect(closing(checksOf(measured(180, 310)))).toBe('times: 0 met, 1 missed\n1 passed, 0 failed, 0 skipped');
+  });
+
+  it('fails for what the store’s record says is wrong', () => {
+    const [first] = measured(180).measurements;
+    const wrong = { ...measured(180), measurements: [{ ...first, ...noAnswers, wrong: ['a wrote after b'] }] };
+    expect(checksOf(wrong)[0]).toMatchObject({ outcome: 'failed', detail: 'a wrote after b' });
   });
 });

@@ -60,6 +60,7 @@ export function checksOf(result: CaseResult): Check[] {
     `${wrong.slice(0, 3).join('; ') || what}${again}`,
   );
   if (result.measurements.length === 0) return [ended];
+  if (isOfActs(result)) return [ended, ...timeBars(result)];
   return [
     ended,
     check('no overlap, no term goes backwards', strays === 0, `${strays} answers, ${ms(overlapMs)} ms`),
@@ -87,6 +88,25 @@ export function mayBeTheMachine(result: CaseResult): boolean {
   const refused = sum(result, ({ fresh }) => fresh.failed - (fresh.errors['timeout'] ?? 0));
   return isSound && (result.case.bars.noFailure !== true || refused === 0);
 }
+
+const isOfActs = ({ measurements }: CaseResult): boolean => measurements.some(({ acts }) => acts !== undefined);
+
+/** What was timed, with all its times, in the order in which it was first. */
+function timesOf({ measurements }: CaseResult): Map<string, number[]> {
+  const all = new Map<string, number[]>();
+  for (const { acts } of measurements)
+    for (const [what, times] of Object.entries(acts?.times ?? {})) all.set(what, [...(all.get(what) ?? []), ...times]);
+  return all;
+}
+
+const timeBars = (result: CaseResult): Check[] =>
+  [...timesOf(result)].flatMap(([what, times]) => {
+    const limit = result.case.bars.timesP99Ms?.[what];
+    if (limit === undefined) return [];
+    const p99 = percentile(times, 0.99);
+    const about = `${result.case.name}: ${what} p99 ≤ ${limit} ms`;
+    return [{ what: about, outcome: p99 <= limit ? 'met' : 'missed', detail: `${ms(p99)} ms` }];
+  });
 
 function describe(result: CaseResult): string {
   const errors: Record<string, number> = {};
@@ -117,7 +137,7 @@ const HEADER = [
 
 export function table(results: readonly CaseResult[]): string {
   const rows = results
-    .filter(({ measurements }) => measurements.length > 0)
+    .filter((result) => result.measurements.length > 0 && !isOfActs(result))
     .map((result) => [
       result.case.name,
       String(result.measurements.length),
@@ -135,6 +155,22 @@ export function table(results: readonly CaseResult[]): string {
       ]),
     ]);
   return aligned([HEADER, ...rows]);
+}
+
+const ACTS_HEADER = ['case', 'times', 'min', 'p50', 'p99', 'max', 'load'];
+
+/** Empty when no case has such times. */
+export function actsTable(results: readonly CaseResult[]): string {
+  const rows = results.filter(isOfActs).flatMap((result) => {
+    const loads = result.measurements.map(({ acts }) => acts?.load ?? 0);
+    return [...timesOf(result)].map(([what, times]) => [
+      `${result.case.name} ${what}`,
+      String(times.length),
+      ...[Math.min(...times), percentile(times, 0.5), percentile(times, 0.99), Math.max(...times)].map(ms),
+      percentile(loads, 0.5).toFixed(1),
+    ]);
+  });
+  return rows.length === 0 ? '' : `\n${aligned([ACTS_HEADER, ...rows])}\n`;
 }
 
 /** The first column to the left, numbers to the right. */

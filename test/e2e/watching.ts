@@ -13,7 +13,33 @@ export interface Measurement {
   readonly share?: Share | undefined;
   /** What is wrong, in words. */
   readonly wrong?: readonly string[];
+  /** In place of clients: the store that the workloads wrote to. */
+  readonly acts?: Acts;
 }
+
+export interface Acts {
+  /** ms, by what was timed; several when several singletons were hit at once. */
+  readonly times: Readonly<Record<string, readonly number[]>>;
+  readonly load: number;
+  /** Until now. */
+  readonly writes: number;
+}
+
+const NOTHING: Verdict = {
+  requests: 0,
+  failed: 0,
+  errors: {},
+  failures: [],
+  longestHoleMs: 0,
+  slowestMs: 0,
+  overlapMs: 0,
+  backwards: 0,
+  unknown: 0,
+  strays: [],
+};
+
+/** Of a case without clients. */
+export const noAnswers = { fresh: NOTHING, kept: NOTHING };
 
 /**
  * Long enough to see what comes after a move: kube-proxy, which writes its rules at most once a second; a late pod; a

@@ -11,7 +11,7 @@ export const SERVICE_PORT = 80;
 const script = (name: string): string =>
   stripTypeScriptTypes(readFileSync(join(import.meta.dirname, 'pods', `${name}.ts`), 'utf8'));
 
-const container = (name: string, file: string, image: string) => ({
+export const container = (name: string, file: string, image: string) => ({
   name,
   image,
   imagePullPolicy: 'IfNotPresent',
@@ -27,7 +27,7 @@ const container = (name: string, file: string, image: string) => ({
   },
 });
 
-const volumes = [{ name: 'scripts', configMap: { name: 'scripts' } }];
+export const volumes = [{ name: 'scripts', configMap: { name: 'scripts' } }];
 
 export const namespace = {
   apiVersion: 'v1',
@@ -39,7 +39,7 @@ export const scripts = () => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
   metadata: { name: 'scripts', namespace: NAMESPACE },
-  data: { 'echo.mjs': script('echo'), 'client.mjs': script('client') },
+  data: { 'echo.mjs': script('echo'), 'client.mjs': script('client'), 'writer.mjs': script('writer') },
 });
 
 /** One on every node, control plane included: whatever node a fault hits, there are clients elsewhere. */

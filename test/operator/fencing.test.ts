@@ -141,6 +141,21 @@ describe('a grant', () => {
     expect(stage.active).not.toBe(old);
   });
 
+  it('is not counted for anew by a replica that watched until it led', async () => {
+    const stage = await steady();
+    const standby = stage.standBy();
+    renew(stage);
+    await stage.settle();
+    const old = stage.active;
+    await stage.clock.advance(LEASE_MS - 1);
+    standby.takeOver();
+    await stage.settle();
+    expect(stage.active).toBe(old);
+    await stage.clock.advance(1);
+    await stage.settle();
+    expect(stage.active).not.toBe(old);
+  });
+
   it('is not delayed by the question for a release, which is a write to the Lease, too', async () => {
     const stage = await steady();
     const old = stage.active;

@@ -42,6 +42,12 @@ export class Stage {
     this.reconciler = this.#newReconciler();
   }
 
+  /** A replica that watches until `takeOver`. */
+  standBy(): { takeOver(): void } {
+    const standby = this.#newReconciler();
+    return { takeOver: () => void (this.reconciler = standby) };
+  }
+
   look(): Promise<Next> {
     return this.reconciler.reconcile(KEY);
   }

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { handoverFrom, wrongIn } from './acts.ts';
+import type { Reign } from './acts.ts';
+
+/** `a1 0-50`: pod a wrote under term 1 from 0 to 50 ms. */
+const reigns = (...texts: string[]): Reign[] =>
+  texts.map((text) => {
+    const [, pod = '', term, first, last] = /^(\D+)(\d+) (\d+)-(\d+)$/.exec(text) ?? [];
+    return { pod, term: Number(term), firstMs: Number(first), lastMs: Number(last), writes: 3, refused: 0 };
+  });
+
+describe('the record of a store', () => {
+  it('is in order when each one that writes has a higher term than all before', () => {
+    expect(wrongIn(reigns('a1 0-50', 'b2 60-90', 'a3 95-99', 'a5 100-120'))).toEqual([]);
+  });
+
+  it('is not in order when one of an older term writes after one of a newer', () => {
+    expect(wrongIn(reigns('a1 0-50', 'b2 60-90', 'a1 91-92', 'b2 93-99'))).toEqual([
+      'a wrote 3 times under term 1, from 31.0 to 32.0 ms after b had begun under term 2',
+      // That b goes on is told too: it was interrupted.
+      'b wrote 3 times under term 2, from 33.0 to 39.0 ms after b had begun under term 2',
+    ]);
+  });
+
+  it('is not in order when two write under one term', () => {
+    expect(wrongIn(reigns('a1 0-50', 'b1 60-90'))).toHaveLength(1);
+  });
+
+  it('says when the old one wrote last and the new one first', () => {
+    const record = reigns('b1 0-5', 'a2 10-50', 'b3 70-90', 'a4 95-99');
+    expect(handoverFrom(record, 'a', 40)).toEqual({ pod: 'b', lastMs: 50, firstMs: 70 });
+    expect(handoverFrom(record, 'b', 80)).toEqual({ pod: 'a', lastMs: 90, firstMs: 95 });
+    expect(handoverFrom(record, 'a', 96)).toBeUndefined();
+  });
+});

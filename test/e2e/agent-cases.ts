@@ -1,0 +1,232 @@
+/** Fencing mode `Agent`: faults of whoever acts, judged by the store that it writes to. */
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Handover } from './acts.ts';
+import type { Case } from './cases.ts';
+import type { Cluster } from './cluster.ts';
+import { cutBut, healBut, killProcesses, pause, unpause } from './faults.ts';
+import { EXAMPLES, examples, whyNoExamples } from './examples.ts';
+import { Fleet, switchOver, writers } from './fleet.ts';
+import type { Sailing } from './fleet.ts';
+import { stepsOf } from './steps.ts';
+import type { Measurement } from './watching.ts';
+import { noAnswers } from './watching.ts';
+import { NAMESPACE } from './workload.ts';
+
+let running: { readonly kind: Kind; readonly fleet: Promise<Fleet> } | undefined;
+
+type Kind = 'writers' | 'examples';
+
+/** The same for all cases of a kind that follow each other: to begin takes a while. */
+async function fleetOf(cluster: Cluster, kind: Kind): Promise<Fleet> {
+  if (running?.kind !== kind) {
+    await endFleet();
+    const build = kind === 'writers' ? writers : examples;
+    running = { kind, fleet: Fleet.start(cluster, (store) => build(cluster.image, store)) };
+  }
+  return running.fleet;
+}
+
+export async function endFleet(): Promise<void> {
+  await (await running?.fleet)?.stop();
+  running = undefined;
+}
+
+/** ms between two writes: as many as the machine can do while that is what is looked at, else few. */
+const PACE_MS = { dense: 5, sparse: 50 };
+/** Long enough for an old active that is not dead. */
+const AFTERWARDS_MS = 1_000;
+
+const nodeOf = ({ active }: Sailing): string => active.spec.nodeName ?? '';
+
+/** What is measured of one handover, after the name of the singleton. */
+type Times = Record<string, number>;
+
+/** Another one acts, and is routed. */
+async function movedFrom(fleet: Fleet, sailing: Sailing, sinceMs: number): Promise<Moved> {
+  const handover = await fleet.handover(sailing, sinceMs);
+  await fleet.routed(sailing);
+  return { sailing, sinceMs, handover };
+}
+
+interface Moved {
+  readonly sailing: Sailing;
+  readonly sinceMs: number;
+  readonly handover: Handover;
+}
+
+function timesOf({ sailing, sinceMs, handover: { lastMs, firstMs } }: Moved, log: string): Times {
+  const { ship, active } = sailing;
+  const steps = stepsOf(log, { namespace: NAMESPACE, singleton: ship.name, old: active.metadata.uid, sinceMs });
+  const acts = { 'last write': Math.max(0, lastMs - sinceMs), nobody: firstMs - lastMs, acts: firstMs - sinceMs };
+  if (steps === undefined) return acts;
+  return {
+    ...acts,
+    routed: steps.routedMs - sinceMs,
+    'old wrote the Lease': steps.oldMs - sinceMs,
+    'to granted': steps.grantedMs - steps.oldMs,
+    'to renewed': steps.renewedMs - steps.grantedMs,
+    'to flipped': steps.flippedMs - steps.renewedMs,
+    'to routed': steps.routedMs - steps.flippedMs,
+  };
+}
+
+async function measurementOf(fleet: Fleet, moves: readonly Moved[]): Promise<Measurement> {
+  const log = await fleet.log();
+  const times: Record<string, number[]> = {};
+  for (const moved of moves)
+    for (const [what, ms] of Object.entries(timesOf(moved, log)))
+      (times[`${moved.sailing.ship.name} ${what}`] ??= []).push(ms);
+  const acts = { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() };
+  return { ...noAnswers, acts };
+}
+
+interface NodeFault {
+  /** @returns when, in ms since 1970 */
+  readonly begin: (node: string, fleet: Fleet) => Promise<number>;
+  readonly end: (node: string, fleet: Fleet) => Promise<unknown>;
+  /** What is frozen as a whole may write for a moment when it wakes up: there is the token against that, and no promise. */
+  readonly isFrozen?: true;
+}
+
+/** The node of all actives falls silent until all are replaced. */
+const activesNodeLost =
+  ({ begin, end, isFrozen }: NodeFault) =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const fleet = await fleetOf(cluster, 'writers');
+    await fleet.store.pace(PACE_MS.sparse);
+    const all = await fleet.gathered();
+    const node = all[0] === undefined ? '' : nodeOf(all[0]);
+    await fleet.store.pace(PACE_MS.dense);
+    await sleep(AFTERWARDS_MS);
+    cluster.watcher.clear();
+    const sinceMs = await begin(node, fleet);
+    let moves: Moved[];
+    let before: readonly string[];
+    try {
+      moves = await Promise.all(all.map((sailing) => movedFrom(fleet, sailing, sinceMs)));
+      await sleep(AFTERWARDS_MS);
+      before = await fleet.wrong();
+    } finally {
+      await end(node, fleet);
+    }
+    await fleet.store.pace(PACE_MS.sparse);
+    const measurement = await measurementOf(fleet, moves);
+    await fleet.healed();
+    const after = await fleet.wrong();
+    return { ...measurement, wrong: [...before, ...(isFrozen === true ? [] : after)] };
+  };
+
+/** One after another, so that none slows another down. */
+const eachActive =
+  (names: readonly string[], fault: (cluster: Cluster, sailing: Sailing) => Promise<number>, kind: Kind = 'writers') =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const fleet = await fleetOf(cluster, kind);
+    await fleet.store.pace(PACE_MS.sparse);
+    const all = await fleet.gathered();
+    const moves: Moved[] = [];
+    for (const sailing of all.filter(({ ship }) => names.includes(ship.name))) {
+      cluster.watcher.clear();
+      const sinceMs = await fault(cluster, sailing);
+      moves.push(await movedFrom(fleet, sailing, sinceMs));
+      await sleep(AFTERWARDS_MS);
+    }
+    return { ...(await measurementOf(fleet, moves)), wrong: await fleet.wrong() };
+  };
+
+const killed = (_: Cluster, { active }: Sailing): Promise<number> =>
+  killProcesses(active.spec.nodeName ?? '', active.metadata.uid, '/scripts/writer');
+
+async function deleted(cluster: Cluster, { active }: Sailing): Promise<number> {
+  const sinceMs = Date.now();
+  await cluster.removePod(active);
+  return sinceMs;
+}
+
+async function switched(_: Cluster, { ship }: Sailing): Promise<number> {
+  const sinceMs = Date.now();
+  await switchOver(ship);
+  return sinceMs;
+}
+
+const COOPERATIVE = ['client-5', 'client-10'];
+
+export const AGENT_CASES: readonly Case[] = [
+  {
+    name: 'agent-cut',
+    what: "the actives' node is cut off from all but the store they write to, and healed",
+    repeat: 13,
+    quick: 2,
+    needsNodes: true,
+    bars: {},
+    run: activesNodeLost({
+      begin: (node, { store }) => cutBut(node, store.address),
+      end: (node, { store }) => healBut(node, store.address),
+    }),
+  },
+  {
+    name: 'agent-node-lost',
+    what: "the actives' node freezes",
+    repeat: 5,
+    quick: 0,
+    needsNodes: true,
+    bars: {
+      timesP99Ms: {
+        'client-5 routed': 6_000,
+        'signal-5 routed': 6_000,
+        'probe-9 routed': 10_000,
+        'client-10 routed': 11_000,
+      },
+    },
+    run: activesNodeLost({
+      begin: async (node) => {
+        const sinceMs = Date.now();
+        await pause(node);
+        return sinceMs;
+      },
+      end: unpause,
+      isFrozen: true,
+    }),
+  },
+  {
+    name: 'agent-crash',
+    what: "the active workload's processes are killed",
+    repeat: 8,
+    quick: 1,
+    needsNodes: true,
+    bars: { timesP99Ms: { 'client-5 routed': 300, 'signal-5 routed': 300, 'client-10 routed': 300 } },
+    run: eachActive([...COOPERATIVE, 'signal-5'], killed),
+  },
+  {
+    name: 'agent-delete',
+    what: 'the active pod is deleted',
+    repeat: 5,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    run: eachActive([...COOPERATIVE, 'signal-5'], deleted),
+  },
+  {
+    name: 'agent-switch',
+    what: 'a switchover is asked for by annotation',
+    repeat: 5,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    run: eachActive(COOPERATIVE, switched),
+  },
+  {
+    name: 'agent-examples',
+    what: 'examples/agent: a switchover of each is asked for',
+    repeat: 4,
+    quick: 1,
+    needsNodes: true,
+    whyNot: whyNoExamples,
+    bars: {},
+    run: eachActive(
+      EXAMPLES.map(({ name }) => name),
+      switched,
+      'examples',
+    ),
+  },
+];
