@@ -1,0 +1,12 @@
+import { expect } from 'vitest';
+
+/**
+ * @param terms of what the store took, in the order in which it did
+ * @param higher that came second: the race was none if nothing had landed before it
+ */
+export function expectOrder(terms: readonly number[], higher: number): void {
+  const first = terms.indexOf(higher);
+  expect(first).toBeGreaterThan(0);
+  expect(terms.slice(0, first).every((term) => term < higher)).toBe(true);
+  expect(terms.slice(first).filter((term) => term !== higher)).toEqual([]);
+}
