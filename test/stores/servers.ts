@@ -87,7 +87,13 @@ export async function startPostgresql(): Promise<StoreServer> {
   const port = String(await freePort());
   const cluster = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'];
   execFileSync(program('initdb'), cluster, { ...asWho, cwd: data, stdio: 'pipe' });
-  const settings = { listen_addresses: '127.0.0.1', port, unix_socket_directories: '', wal_level: 'logical', jit: 'off' };
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: '',
+    wal_level: 'logical',
+    jit: 'off',
+  };
   const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   const env = { PGHOST: '127.0.0.1', PGPORT: port, PGUSER: 'postgres', PGDATABASE: 'postgres' };
   const isReady = () => run(program('psql'), ['-Xc', 'SELECT 1'], { env: { ...process.env, ...env } });

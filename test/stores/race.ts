@@ -10,3 +10,11 @@ export function expectOrder(terms: readonly number[], higher: number): void {
   expect(terms.slice(0, first).every((term) => term < higher)).toBe(true);
   expect(terms.slice(first).filter((term) => term !== higher)).toEqual([]);
 }
+
+/** So many at once, each again and again until it has been refused: nobody stops before a higher term is there. */
+export async function raceUntilRefused(writers: number, write: () => Promise<number>): Promise<void> {
+  const again = async (): Promise<void> => {
+    while ((await write()) === 0);
+  };
+  await Promise.all(Array.from({ length: writers }, again));
+}
