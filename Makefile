@@ -56,6 +56,10 @@ test: build $(CONTROL_PLANE) ## Everything: types, style, unit tests, tests on a
 test-unit: $(MODULES) ## Pure functions and fakes: seconds
 	@npm run --silent test:unit -- $(ARGS)
 
+.PHONY: test-stores
+test-stores: $(MODULES) ## The fencing token on a real PostgreSQL and Redis: half a minute
+	@npm run --silent test:stores -- $(ARGS)
+
 .PHONY: test-integration
 test-integration: build $(CONTROL_PLANE) ## On a real control plane: minutes (CLUSTER=k3s: on K3s in a container)
 	@npm run --silent test:integration -- $(ARGS)

@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * Two levels, by file name: `*.integration.test.ts` runs against a real control plane, started once for all of them;
- * everything else needs nothing but Node.
+ * Three levels, by file name: `*.integration.test.ts` runs against a real control plane, started once for all of them;
+ * `*.store.test.ts` against a real PostgreSQL and a real Redis; everything else needs nothing but Node.
  */
 export default defineConfig({
   test: {
@@ -11,7 +11,13 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/**/*.integration.test.ts'],
+          exclude: ['test/**/*.integration.test.ts', 'test/**/*.store.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'stores',
+          include: ['test/**/*.store.test.ts'],
         },
       },
       {

@@ -8,17 +8,19 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { AGENT_NODE_FLAGS } from '../src/core/agent-pod.ts';
 import { LeaseServer, startAgent } from '../test/agent/lease-server.ts';
 import type { RunningAgent } from '../test/agent/lease-server.ts';
 import { until } from '../test/control-plane/wait.ts';
 import { cpuSeconds, memoryMb } from './resources.ts';
+import { summarize } from './statistics.ts';
 
 const { values } = parseArgs({
   options: {
     agents: { type: 'string', default: '8' },
     seconds: { type: 'string', default: '60' },
     /** For node, before the program. */
-    flags: { type: 'string', default: '--max-semi-space-size=1 --v8-pool-size=0 --lite-mode' },
+    flags: { type: 'string', default: AGENT_NODE_FLAGS.join(' ') },
   },
 });
 const count = Number(values.agents);
@@ -35,30 +37,47 @@ const TIMES = {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
-/** Proportional and private memory, of smaps_rollup. */
-function shares(pid: number): { readonly pss: number; readonly own: number } {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) / 1024;
-  return { pss: field('Pss'), own: field('Private_Clean') + field('Private_Dirty') };
+/** Megabytes: what is the program's file and what is not, what is shared with others, and what is not. */
+function memoryOf(pid: number): Record<'file' | 'anonymous' | 'pss' | 'own', number> {
+  const status = fieldsOf(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  const shares = fieldsOf(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+  return {
+    file: status('RssFile'),
+    anonymous: status('RssAnon'),
+    pss: shares('Pss'),
+    own: shares('Private_Clean') + shares('Private_Dirty'),
+  };
 }
 
-const range = (all: readonly number[]): string =>
-  `${Math.min(...all).toFixed(1)} to ${Math.max(...all).toFixed(1)}`.padStart(14);
+const fieldsOf =
+  (text: string) =>
+  (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) / 1024;
+
+function row(what: string, values: readonly number[], digits = 1): string {
+  const { min, p50, p99, max } = summarize(values);
+  return `| ${[what, ...[min, p50, p99, max].map((value) => value.toFixed(digits))].join(' | ')} |`;
+}
 
 async function measure(agents: readonly RunningAgent[]): Promise<void> {
   const pids = agents.map(({ process }) => process.pid ?? 0);
   const before = pids.map(cpuSeconds);
   await pause(seconds * 1_000);
   const cpuMs = pids.map((pid, index) => ((cpuSeconds(pid) - (before[index] ?? 0)) * 60_000) / seconds);
-  const memory = pids.map((pid) => ({ rss: memoryMb(pid).rss, ...shares(pid) }));
+  const memory = pids.map((pid) => ({ ...memoryMb(pid), ...memoryOf(pid) }));
+  const each = (what: keyof (typeof memory)[number]): number[] => memory.map((one) => one[what]);
   console.log(`${count} agents, renewing every 2 s, ${seconds} s; node ${process.version} ${values.flags}`);
   console.log(`load ${loadavg()[0]?.toFixed(1)}\n`);
-  console.log(`| each | lowest to highest |\n| --- | ---: |`);
-  console.log(`| resident (MB) | ${range(memory.map(({ rss }) => rss))} |`);
-  console.log(`| proportional: PSS (MB) | ${range(memory.map(({ pss }) => pss))} |`);
-  console.log(`| private (MB) | ${range(memory.map(({ own }) => own))} |`);
-  console.log(`| processor time a minute (ms) | ${range(cpuMs)} |`);
-  console.log(`| share of a core (%) | ${range(cpuMs.map((ms) => ms / 600))} |`);
+  console.log(`| of ${count} | min | p50 | p99 | max |\n| --- | ---: | ---: | ---: | ---: |`);
+  console.log(row('resident (MB)', each('rss')));
+  console.log(row('resident, at its highest (MB)', each('peak')));
+  console.log(row('of it files: node itself, shared (MB)', each('file')));
+  console.log(row('of it not: heaps, stacks (MB)', each('anonymous')));
+  console.log(row('proportional: PSS (MB)', each('pss')));
+  console.log(row('private (MB)', each('own')));
+  console.log(row('processor time a minute (ms)', cpuMs, 0));
+  const perCent = cpuMs.map((ms) => ms / 600);
+  console.log(row('share of a core (%)', perCent, 2));
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'agents-'));

@@ -5,6 +5,7 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
+import { withLazyBuiltins } from './builtins.ts';
 
 const EXECUTABLE = 0o755;
 const [dir = 'dist'] = process.argv.slice(2);
@@ -25,7 +26,11 @@ chmodSync(join(dir, 'kubectl-singleton.js'), EXECUTABLE);
 
 // Of it there is one in every member: as small as can be.
 const agent = await bundleOf({ 'agent-main': 'src/agent-main.ts' });
-await agent.write({ ...common, codeSplitting: false });
+await agent.write({
+  ...common,
+  codeSplitting: false,
+  plugins: [{ name: 'lazy-builtins', renderChunk: withLazyBuiltins }],
+});
 await agent.close();
 
 // For workloads on Node: `singleton-operator/client`.

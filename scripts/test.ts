@@ -65,6 +65,7 @@ const LEVELS: readonly Level[] = [
   check('lint'),
   check('format:check'),
   suite('unit'),
+  suite('stores'),
   counting('model', (file) => [`--report=${file}`]),
   suite('integration'),
 ];

@@ -1,7 +1,7 @@
 /** The examples, beside the real agent's process. Those whose interpreter is not here are left out, and that is said. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,11 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ANNOTATION } from '../../src/api/names.ts';
 import { until } from '../control-plane/wait.ts';
+import { installClient } from './installed-client.ts';
 import { LeaseServer, startAgent } from './lease-server.ts';
 import type { RunningAgent } from './lease-server.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/agent/', import.meta.url));
-const CLIENT = fileURLToPath(new URL('../../src/client/client.ts', import.meta.url));
 
 const COMMANDS: readonly (readonly [file: string, command: string, needs: readonly string[]])[] = [
   ['worker.mjs', process.execPath, []],
@@ -32,12 +32,8 @@ let dir: string;
 beforeEach(async () => {
   server = await new LeaseServer().start();
   agent = await startAgent(server);
-  // As if the package were installed beside the example.
   dir = mkdtempSync(join(tmpdir(), 'example-'));
-  const installed = join(dir, 'node_modules', 'singleton-operator');
-  mkdirSync(installed, { recursive: true });
-  writeFileSync(join(installed, 'package.json'), '{"type":"module","exports":{"./client":"./client.js"}}');
-  writeFileSync(join(installed, 'client.js'), `export * from ${JSON.stringify(CLIENT)};\n`);
+  installClient(dir);
 });
 
 afterEach(async () => {
