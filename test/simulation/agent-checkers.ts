@@ -11,6 +11,8 @@ export class AgentCheckers implements ActWatcher {
   readonly #exempt = new Set<string>();
   /** Who was ever granted a term. */
   readonly #holders = new Map<number, string>();
+  /** Who acted under a term. */
+  readonly #used = new Map<number, string>();
   #highest = 0;
 
   constructor(onViolation: (violation: Violation) => void, note: (text: string) => void) {
@@ -41,6 +43,10 @@ export class AgentCheckers implements ActWatcher {
         checker: 'I4',
         message: `${member} acts under term ${term} while ${other} does under ${theirs}`,
       });
+    const usedBy = this.#used.get(term);
+    if (usedBy !== undefined && usedBy !== member)
+      this.#onViolation({ checker: 'I1', message: `${member} acts under term ${term}, which was ${usedBy}'s` });
+    this.#used.set(term, member);
     if (this.#holders.get(term)?.startsWith(`${member}_`) !== true)
       this.#onViolation({ checker: 'I1', message: `${member} acts under term ${term}, which it was never granted` });
   }
@@ -50,6 +56,11 @@ export class AgentCheckers implements ActWatcher {
     this.#acting.delete(member);
     if (forGood) this.#exempt.delete(member);
     this.#note(`${member} does not act`);
+  }
+
+  /** Nothing tells of later terms any more: a grant may give them again, and who knows better refuses it. */
+  restored(term: number): void {
+    for (const later of this.#holders.keys()) if (later > term) this.#holders.delete(later);
   }
 
   /** I1. */
