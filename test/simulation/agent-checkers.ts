@@ -1,5 +1,6 @@
 /** What must hold of agents and workloads, seen from outside, in true time. */
 import type { Lease } from '../../src/api/objects.ts';
+import { podOf } from '../../src/core/lease.ts';
 import type { ActWatcher } from './agent-workload.ts';
 import type { Violation } from './checkers.ts';
 
@@ -9,8 +10,10 @@ export class AgentCheckers implements ActWatcher {
   readonly #acting = new Map<string, number>();
   /** A frozen machine is not promised anything for, until what runs there has stopped once. */
   readonly #exempt = new Set<string>();
-  /** Who was ever granted a term. */
+  /** Who was granted a term. */
   readonly #holders = new Map<number, string>();
+  /** The same of all that ever was, as `<pod> <term>`. */
+  readonly #granted = new Set<string>();
   /** Who acted under a term. */
   readonly #used = new Map<number, string>();
   #highest = 0;
@@ -47,7 +50,7 @@ export class AgentCheckers implements ActWatcher {
     if (usedBy !== undefined && usedBy !== member)
       this.#onViolation({ checker: 'I1', message: `${member} acts under term ${term}, which was ${usedBy}'s` });
     this.#used.set(term, member);
-    if (this.#holders.get(term)?.startsWith(`${member}_`) !== true)
+    if (!this.#granted.has(`${member} ${term}`))
       this.#onViolation({ checker: 'I1', message: `${member} acts under term ${term}, which it was never granted` });
   }
 
@@ -60,7 +63,8 @@ export class AgentCheckers implements ActWatcher {
 
   /** Nothing tells of later terms any more: a grant may give them again, and who knows better refuses it. */
   restored(term: number): void {
-    for (const later of this.#holders.keys()) if (later > term) this.#holders.delete(later);
+    for (const given of [this.#holders, this.#used])
+      for (const later of given.keys()) if (later > term) given.delete(later);
   }
 
   /** I1. */
@@ -74,5 +78,6 @@ export class AgentCheckers implements ActWatcher {
     if (had !== undefined && had !== holder)
       this.#onViolation({ checker: 'I1', message: `term ${term} is given to ${holder}, and was ${had}'s` });
     this.#holders.set(term, holder);
+    this.#granted.add(`${podOf(holder)} ${term}`);
   }
 }

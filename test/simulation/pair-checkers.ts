@@ -82,7 +82,7 @@ export class PairCheckers {
     const term = after.spec?.leaseTransitions ?? 0;
     if (user.startsWith('agent-')) return this.#onAgentsWrite(user, holder, old);
     if (!isOperators(user) || holder === '') return undefined;
-    if (term === this.#highest) return undefined;
+    if (term === (before?.spec?.leaseTransitions ?? 0)) return undefined;
     if (term < this.#highest)
       this.#broken('I1', `${user} wrote term ${term} for ${holder}, and ${this.#highest} was given already`);
     this.#highest = term;

@@ -90,7 +90,12 @@ export class PairWorld {
     const verdict = settledOn({ cluster, replicas, endpointSlices, disruptionBudgets, unwell: NO_ONE });
     if ('wrong' in verdict) return verdict.wrong;
     const revisions = new Set(cluster.list<Pod>(POD).map(({ metadata }) => metadata.labels?.[LABEL.revision]));
-    return revisions.size === 1 ? undefined : 'a rollout is under way';
+    const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+    // What befell the first active of its version ended it.
+    if (singleton?.status?.conditions?.some(({ reason }) => reason === 'RolloutFailed') === true) return undefined;
+    if (revisions.size > 1) return 'a rollout is under way';
+    const { eligibleReplicas, replicas: all } = singleton?.status ?? {};
+    return eligibleReplicas === all ? undefined : `${eligibleReplicas} of ${all} could be the active`;
   }
 
   // --- what people do -------------------------------------------------------------------------------------------------------
@@ -119,7 +124,13 @@ export class PairWorld {
     if (lease !== undefined) this.#world.cluster.delete(USER, LEASE, lease);
   }
 
+  /** Without its record a Lease is taken at its word; what people write into it then is theirs to answer for. */
   editLease(patch: object): void {
+    const lease = this.#lease;
+    if (lease?.metadata.annotations?.[ANNOTATION.move] !== undefined) this.#put(patch);
+  }
+
+  #put(patch: object): void {
     const lease = this.#lease;
     if (lease !== undefined) this.#world.cluster.patch(USER, LEASE, lease, patch);
   }
@@ -140,8 +151,10 @@ export class PairWorld {
   restoreLease(chance: Chance): number | undefined {
     const backup = chance.pick(this.#backups);
     if (backup === undefined || this.#lease === undefined) return undefined;
-    this.editLease(contentOf(backup.lease));
-    return backup.lease.spec?.leaseTransitions ?? 0;
+    const term = backup.lease.spec?.leaseTransitions ?? 0;
+    this.#forget(Math.max(term, this.#highestTold));
+    this.#put(contentOf(backup.lease));
+    return term;
   }
 
   /** All that tells of terms is as it was, as after the restoration of etcd; whoever runs goes on running. */
@@ -151,8 +164,7 @@ export class PairWorld {
     const lease = this.#lease;
     if (backup === undefined || lease === undefined) return undefined;
     const term = backup.lease.spec?.leaseTransitions ?? 0;
-    this.checkers.restored(term);
-    this.#world.checkers.restored(term);
+    this.#forget(term);
     const service = cluster.get(SERVICE, serviceName(SINGLETON), NAMESPACE);
     if (service !== undefined) cluster.patch(USER, SERVICE, service, { spec: { selector: backup.selector } });
     for (const pod of cluster.list<Pod>(POD)) {
@@ -162,8 +174,21 @@ export class PairWorld {
     const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
     const status = { ...nothingOf(singleton?.status), ...backup.status };
     if (singleton !== undefined) cluster.patch(USER, SINGLETON_SERVICE, singleton, { status }, 'status');
-    this.editLease(contentOf(backup.lease));
+    this.#put(contentOf(backup.lease));
     return term;
+  }
+
+  /** What bears witness of terms beside the Lease: of a higher one nobody can know. */
+  get #highestTold(): number {
+    const { cluster } = this.#world;
+    const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
+    const labels = cluster.list<Pod>(POD).map(({ metadata }) => Number(metadata.labels?.[LABEL.term] ?? 0));
+    return Math.max(singleton?.status?.term ?? 0, ...labels);
+  }
+
+  #forget(term: number): void {
+    this.checkers.restored(term);
+    this.#world.checkers.restored(term);
   }
 
   get #lease(): Lease | undefined {
