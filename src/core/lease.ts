@@ -48,8 +48,16 @@ function highestTerm(snapshot: Snapshot, inLease: number): number {
 const formerMembers = ({ singleton, strangers }: Snapshot): { term: number | undefined }[] =>
   singleton.spec?.selector === undefined ? [] : strangers.map(({ term }) => ({ term: parseTerm(term) }));
 
-/** The term of the next grant. */
-export const nextTerm = (snapshot: Snapshot, lease: LeaseView): number => highestTerm(snapshot, lease.term) + 1;
+/**
+ * The term of the next grant. Agents refuse a term below one that they have seen, and nothing else may tell of that: after
+ * etcd was restored from a backup. So a term that was not taken up is left far behind, but not where terms would run out by it.
+ */
+export function nextTerm(snapshot: Snapshot, lease: LeaseView): number {
+  const { holder, term, renewedTerm, leaseDurationMs } = lease;
+  const isRefused = holder !== '' && leaseDurationMs !== undefined && renewedTerm !== term;
+  const highest = highestTerm(snapshot, term);
+  return highest + (isRefused && highest < MAX_TERM / 2 ? TERM_GAP_AFTER_LOSS : 1);
+}
 
 /** The term that the Service must select and the holder must carry. */
 export const routingTerm = (lease: LeaseView): number => lease.move?.routingTerm ?? lease.term;
@@ -89,6 +97,23 @@ export type LeaseContent = Pick<LeaseView, 'holder' | 'term'> & { readonly move:
 export const isEmpty = ({ holder, term, move }: LeaseView): boolean =>
   holder === '' && term === 0 && move === undefined;
 
+/** Mode `Agent`: the first grant was to be made in another Lease, and may have been, whatever bears witness of it. */
+const isNotedOfAnother = ({ singleton: { spec, status } }: Snapshot, { uid }: LeaseView): boolean =>
+  spec?.fencing.mode === 'Agent' && status?.lease !== undefined && status.lease !== uid;
+
+/**
+ * Before a grant to a member with an agent whose term nothing but the Lease would bear witness of: the first, or one so far above
+ * what was told that a lost Lease would begin again below it. See `noteLease`.
+ */
+export function noteBefore(snapshot: Snapshot, lease: LeaseView, target: Member): Action[] {
+  const { name, uid, resourceVersion, status, spec } = snapshot.singleton;
+  if (spec?.fencing.mode !== 'Agent' || target.agent === undefined) return [];
+  const given = nextTerm(snapshot, lease) - 1;
+  const isNoted = (!isEmpty(lease) || status?.lease === lease.uid) && given < (status?.term ?? 0) + TERM_GAP_AFTER_LOSS;
+  if (isNoted) return [];
+  return [{ kind: 'noteLease', singleton: name, expect: { uid, resourceVersion }, lease: lease.uid, term: given }];
+}
+
 /**
  * Undefined while the Lease says what its last grant said. Otherwise somebody else than an operator wrote it, and this is
  * what it must say instead: the recorded holder (an edit moves nothing), with a term that never goes back.
@@ -102,7 +127,7 @@ export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number
   // Older than what was told of: an operator's grant was undone, and this record is of a grant before it.
   if (inLease < told) return recreatedLease(snapshot, wallMs);
   if (isEmpty(lease) && highestTermOutsideLease(snapshot) > 0) return recreatedLease(snapshot, wallMs);
-  if (move === undefined) return undefined;
+  if (move === undefined) return isNotedOfAnother(snapshot, lease) ? recreatedLease(snapshot, wallMs) : undefined;
   const released =
     lease.holder === '' && lease.releasedTerm === lease.term && snapshot.singleton.spec?.fencing.mode === 'Agent';
   const saysSo = lease.term === inLease && move.term === inLease && (released || lease.holder === move.to);

@@ -9,7 +9,17 @@ import { expiresAtMs, isExpired, leaseDurationMs } from './expiry.ts';
 import { failuresWith } from './failures.ts';
 import { awaitsRenewal, grantFencing, isFenced } from './fencing.ts';
 import { firstHold } from './holds.ts';
-import { isEmpty, isHolder, lastHolder, nextTerm, parseTerm, podOf, routedMember, routingTerm } from './lease.ts';
+import {
+  isEmpty,
+  isHolder,
+  lastHolder,
+  nextTerm,
+  noteBefore,
+  parseTerm,
+  podOf,
+  routedMember,
+  routingTerm,
+} from './lease.ts';
 import { nodeLossOf } from './node-loss.ts';
 import { mapPatch, routingSelector } from './objects.ts';
 import { plannedMove, plannedRecheckAtMs } from './planned.ts';
@@ -78,7 +88,9 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
   const [target] = targets;
   if (hold === undefined && target !== undefined) {
-    return { actions: moveTo(target, holder, { snapshot, spec, lease, need, now }), need, hold, recheckAtMs };
+    const note = noteBefore(snapshot, lease, target);
+    const steps = note.length > 0 ? note : moveTo(target, holder, { snapshot, spec, lease, need, now });
+    return { actions: steps, need, hold, recheckAtMs };
   }
   const asks = hold?.name === 'Fencing' && target !== undefined ? askForRelease(snapshot, lease, need, target) : [];
   return { actions: [...asks, ...finish(snapshot, lease, holder)], need, hold, recheckAtMs };

@@ -32,6 +32,18 @@ export type Action =
       readonly expect: Expect;
       readonly release: ReleaseRecord;
     }
+  /**
+   * Mode `Agent`, before a grant: the status says in which Lease it is made, and the highest term before it. Should that Lease be
+   * lost, nothing else may bear witness of the grant, and nobody must take the next one for the first.
+   */
+  | {
+      readonly kind: 'noteLease';
+      readonly singleton: string;
+      readonly expect: Expect;
+      /** UID. */
+      readonly lease: string;
+      readonly term: number;
+    }
   | { readonly kind: 'labelActive'; readonly pod: string; readonly expect: Expect; readonly labels: LabelPatch }
   | {
       readonly kind: 'flipService';
@@ -159,6 +171,7 @@ export function restsOnLease({ kind }: Action): boolean {
     case 'recordSwitchover':
     case 'removeRequest':
     case 'requestRelease':
+    case 'noteLease':
       return true;
     case 'createService':
     case 'createLease':
@@ -224,6 +237,7 @@ function stageOf({ kind }: Action): string {
     // Before the pods that use it.
     case 'ensureAccess':
     case 'requestRelease':
+    case 'noteLease':
     case 'createLease':
     case 'restoreLease':
     case 'labelActive':
@@ -272,6 +286,7 @@ export function describeAction(action: Action): string {
       return `recordSwitchover ${action.switchover.state} ${action.switchover.request}`;
     case 'removeRequest':
     case 'ensureAccess':
+    case 'noteLease':
       return action.kind;
     case 'requestRelease':
       return `requestRelease of term ${action.release.term} for ${action.release.reason}`;

@@ -88,6 +88,7 @@ export function nextStatus(situation: Situation): Status {
     active,
     // Not the Lease's own number, which somebody may have edited.
     term: Math.max(lease?.ours === true ? (lease.move?.term ?? lease.term) : 0, before?.term ?? 0),
+    lease: before?.lease,
     members,
     lastMove,
     moves,

@@ -1,5 +1,5 @@
 /** Carries out a plan, in its order, up to the first stage in which an action fails. Each action is one request. */
-import type { CallOptions, Clock, KubernetesApi, ResourceType } from '../adapters/ports.ts';
+import type { CallOptions, Clock, KubernetesApi, ObjectRef, ResourceType } from '../adapters/ports.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../adapters/ports.ts';
 import { EVENT, LEASE, POD, SERVICE, SINGLETON_SERVICE, apiVersionOf } from '../adapters/kubernetes/resources.ts';
 import { ANNOTATION, API_VERSION, KIND, LABEL } from '../api/names.ts';
@@ -82,6 +82,10 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'removeRequest':
     case 'requestRelease':
       return writeRequest(action, singleton, { api, caches });
+    case 'noteLease': {
+      const patch = { metadata: preconditions(action.expect), status: { lease: action.lease, term: action.term } };
+      return caches.singletons.acceptWrite(await patchStatus(api, ref(action.singleton), patch));
+    }
     case 'ensureAccess':
       return ensureAccess(api, singleton, action.access);
     case 'createLease': {
@@ -123,15 +127,15 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
         metadata: { resourceVersion: action.resourceVersion },
         status: replacing(singleton, action.status),
       };
-      const written = api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref(singleton.name), patch, {
-        subresource: 'status',
-      });
-      return caches.singletons.acceptWrite(await written);
+      return caches.singletons.acceptWrite(await patchStatus(api, ref(singleton.name), patch));
     }
     default:
       return action satisfies never;
   }
 }
+
+const patchStatus = (api: KubernetesApi, ref: ObjectRef, patch: object): Promise<SingletonService> =>
+  api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref, patch, { subresource: 'status' });
 
 /**
  * What is asked for: the two sides of a request for a switchover, what the Lease says of it and the annotation that made it;
@@ -297,6 +301,7 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
     case 'deleteBudget':
       return isAnother(action.expect, await readLive(api, disruptionBudgets, caches.budgets, ref(action.budget)));
     case 'removeRequest':
+    case 'noteLease':
       return isAnother(action.expect, await readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name)));
     case 'writeStatus':
       return isAnother(action, await readLive(api, SINGLETON_SERVICE, caches.singletons, ref(singleton.name)));

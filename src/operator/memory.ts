@@ -198,6 +198,7 @@ export function afterAction(memory: Memory, action: Action, now: Instant, made?:
     case 'deletePod':
     case 'mendLabels':
     case 'removeRequest':
+    case 'noteLease':
     case 'emitEvent':
       return memory;
     case 'recordSwitchover':

@@ -69,6 +69,12 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
     case 'removeRequest':
       if (!isMeant(singleton, action.expect)) return undefined;
       return { ...snapshot, singleton: { ...singleton, resourceVersion, request: undefined } };
+    case 'noteLease':
+      if (!isMeant(singleton, action.expect)) return undefined;
+      return {
+        ...snapshot,
+        singleton: { ...singleton, resourceVersion, status: { ...singleton.status, lease: action.lease, term: action.term } },
+      };
     case 'restoreLease': {
       if (lease === undefined || !isMeant(lease, action.expect)) return undefined;
       const { holder, term, move } = action;

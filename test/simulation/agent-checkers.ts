@@ -1,5 +1,6 @@
 /** What must hold of agents and workloads, seen from outside, in true time. */
 import type { Lease } from '../../src/api/objects.ts';
+import { podOf } from '../../src/core/lease.ts';
 import type { ActWatcher } from './agent-workload.ts';
 import type { Violation } from './checkers.ts';
 
@@ -9,8 +10,12 @@ export class AgentCheckers implements ActWatcher {
   readonly #acting = new Map<string, number>();
   /** A frozen machine is not promised anything for, until what runs there has stopped once. */
   readonly #exempt = new Set<string>();
-  /** Who was ever granted a term. */
+  /** Who was granted a term. */
   readonly #holders = new Map<number, string>();
+  /** The same of all that ever was, as `<pod> <term>`. */
+  readonly #granted = new Set<string>();
+  /** Who acted under a term. */
+  readonly #used = new Map<number, string>();
   #highest = 0;
 
   constructor(onViolation: (violation: Violation) => void, note: (text: string) => void) {
@@ -41,7 +46,11 @@ export class AgentCheckers implements ActWatcher {
         checker: 'I4',
         message: `${member} acts under term ${term} while ${other} does under ${theirs}`,
       });
-    if (this.#holders.get(term)?.startsWith(`${member}_`) !== true)
+    const usedBy = this.#used.get(term);
+    if (usedBy !== undefined && usedBy !== member)
+      this.#onViolation({ checker: 'I1', message: `${member} acts under term ${term}, which was ${usedBy}'s` });
+    this.#used.set(term, member);
+    if (!this.#granted.has(`${member} ${term}`))
       this.#onViolation({ checker: 'I1', message: `${member} acts under term ${term}, which it was never granted` });
   }
 
@@ -50,6 +59,12 @@ export class AgentCheckers implements ActWatcher {
     this.#acting.delete(member);
     if (forGood) this.#exempt.delete(member);
     this.#note(`${member} does not act`);
+  }
+
+  /** Nothing tells of later terms any more: a grant may give them again, and who knows better refuses it. */
+  restored(term: number): void {
+    for (const given of [this.#holders, this.#used])
+      for (const later of given.keys()) if (later > term) given.delete(later);
   }
 
   /** I1. */
@@ -63,5 +78,6 @@ export class AgentCheckers implements ActWatcher {
     if (had !== undefined && had !== holder)
       this.#onViolation({ checker: 'I1', message: `term ${term} is given to ${holder}, and was ${had}'s` });
     this.#holders.set(term, holder);
+    this.#granted.add(`${podOf(holder)} ${term}`);
   }
 }

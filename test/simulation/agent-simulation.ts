@@ -5,6 +5,7 @@ import type { Machine, Member } from './agent-member.ts';
 import { timingOf } from '../../src/api/timing.ts';
 import type { Engine } from './engine.ts';
 import { NO_FAULTS, wireFaults } from './faulty-wire.ts';
+import { PAIR_FAULTS, atFirst } from './pair-faults.ts';
 import { Chance } from './random.ts';
 import type { RunOptions, RunResult } from './simulation.ts';
 
@@ -12,6 +13,8 @@ const DEFAULT_MINUTES = 2;
 /** After the faults: the slowest message has arrived, or was given up. */
 const CALM_MS = 25_000;
 const REST_MS = 20_000;
+/** A rollout may have to be ended. */
+const PAIR_SETTLE_MS = 180_000;
 
 export async function simulateAgents(options: RunOptions, isShipping = false): Promise<RunResult> {
   const { seed, minutes = DEFAULT_MINUTES, quiet = false, print } = options;
@@ -35,16 +38,25 @@ export async function simulateAgents(options: RunOptions, isShipping = false): P
   };
 }
 
+/** With the operator that ships. */
+export const simulatePair = (options: RunOptions): Promise<RunResult> => simulateAgents(options, true);
+
 const run = (engine: Engine, forMs: number): Promise<void> => engine.run(engine.nowMs + forMs);
 
 async function comeToRest(world: AgentWorld): Promise<void> {
   const { engine, timing } = world;
   world.heal();
   await run(engine, CALM_MS);
-  const untilMs = engine.nowMs + 3 * timing.leaseDurationMs + 20_000;
+  const withinMs = world.pair === undefined ? 3 * timing.leaseDurationMs + 20_000 : PAIR_SETTLE_MS;
+  const untilMs = engine.nowMs + withinMs;
   while (world.wrong() !== undefined && engine.nowMs < untilMs && !engine.isStopped) await run(engine, 500);
   if (engine.isStopped || isWrong(world, 'it does not come to rest')) return;
   const term = world.checkers.highestTerm;
+  if (world.pair !== undefined) {
+    // The counts in the status may be written a moment later.
+    await run(engine, 2_000);
+    world.pair.checkers.isAtRest = true;
+  }
   await run(engine, REST_MS);
   if (engine.isStopped || isWrong(world, 'it did not stay at rest')) return;
   if (world.checkers.highestTerm !== term) world.violated({ checker: 'I6', message: 'the active moved at rest' });
@@ -56,12 +68,12 @@ function isWrong(world: AgentWorld, what: string): boolean {
   return wrong !== undefined;
 }
 
-interface Targets {
+export interface Targets {
   readonly world: AgentWorld;
   readonly chance: Chance;
 }
 
-type Fault = (targets: Targets) => string | undefined;
+export type Fault = (targets: Targets) => string | undefined;
 
 const aMachine = ({ world, chance }: Targets): Machine | undefined =>
   chance.pick(world.machines.filter(({ isUp, isFrozen }) => isUp && !isFrozen));
@@ -92,8 +104,8 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
       const member = aMember(targets);
       const { machine } = member?.options ?? {};
       if (member === undefined || machine === undefined || world.cutOff.has(machine.name)) return undefined;
-      const { stopGraceMs, enforcement } = world.timing;
-      const { fenceDeadlineMs } = timingOf(world.timing);
+      const { stopGraceMs, enforcement } = member.options.timing;
+      const { fenceDeadlineMs } = timingOf(member.options.timing);
       const lateMs = chance.logBetween(
         50,
         Math.min(fenceDeadlineMs, enforcement === 'Signal' ? stopGraceMs : Infinity) * 0.9,
@@ -137,7 +149,7 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
       const member = aMember(targets);
       if (member === undefined || isBusyKilling(targets, member)) return undefined;
       // A client looks at the clock itself.
-      const { enforcement, stopGraceMs } = targets.world.timing;
+      const { enforcement, stopGraceMs } = member.options.timing;
       const forMs = targets.chance.logBetween(50, enforcement === 'Signal' ? stopGraceMs * 0.95 : 60_000);
       member.freezeAgent(forMs);
       return `the agent of ${member.name} is frozen for ${forMs.toFixed(0)} ms`;
@@ -249,7 +261,9 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
 /** @returns ends it */
 function nemesis(world: AgentWorld, chance: Chance, everyMs: number): () => void {
   const targets = { world, chance };
-  const bag = FAULTS.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault));
+  const faults = world.pair === undefined ? FAULTS : [...FAULTS, ...PAIR_FAULTS];
+  const bag = faults.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault));
+  atFirst(targets);
   let isOver = false;
   const next = (): void => {
     world.engine.after(chance.waitMs(everyMs), () => {

@@ -21,7 +21,8 @@ import type { Network, WireFaults } from './faulty-wire.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { wallMsAt } from './process.ts';
 import { Chance } from './random.ts';
-import { ShippingOperator, manifestWith } from './shipping-operator.ts';
+import { PairWorld, timingIn } from './pair-world.ts';
+import { manifestWith } from './shipping-operator.ts';
 import { createSimulatedApi } from './simulated-api.ts';
 import { Trace } from './trace.ts';
 import type { Wire } from './wire.ts';
@@ -30,7 +31,7 @@ import type { DatedViolation } from './world.ts';
 export const MACHINES = ['node-a', 'node-b', 'node-c'];
 
 /** So far apart that what the margin leaves is nearly used up: (1 + x) / (1 - x) < 1 / 0.95. */
-const CLOCK_RATE_ERROR = 0.0255;
+export const CLOCK_RATE_ERROR = 0.0255;
 
 export interface AgentWorldOptions {
   readonly seed: number;
@@ -50,6 +51,8 @@ export class AgentWorld {
   /** By UID: the operator may give a name again. */
   readonly members = new Map<string, Member>();
   readonly operator: GrantingOperator;
+  /** With the operator that ships. */
+  readonly pair: PairWorld | undefined;
   readonly checkers: AgentCheckers;
   readonly timing: TimingInput;
   readonly kind: WorkloadKind;
@@ -87,13 +90,13 @@ export class AgentWorld {
       rate: rateOf(this.#chance, 1),
       connect: (wire: Wire, user: string) => createSimulatedApi(this.server, wire, user),
     };
-    this.operator = isShipping
-      ? new ShippingOperator({
-          ...common,
-          cluster: this.cluster,
-          onViolation: (violation) => this.violated(violation),
-        })
-      : new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs });
+    const onViolation = (violation: Violation): void => this.violated(violation);
+    const fastestRate = 1 + CLOCK_RATE_ERROR;
+    this.pair = isShipping
+      ? new PairWorld(this, { ...common, cluster: this.cluster, fastestRate, onViolation })
+      : undefined;
+    this.operator =
+      this.pair?.operator ?? new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs });
     // A switchover is verified by where traffic goes.
     const controllers = isShipping
       ? new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') })
@@ -108,10 +111,13 @@ export class AgentWorld {
         );
         this.#podWritten(before, after);
       }
-      if (after === undefined || type !== LEASE) return;
+      this.pair?.onWrite({ user, verb, before, after, type });
+      if (type !== LEASE || (after ?? before)?.metadata.name !== leaseName(SINGLETON)) return;
+      if (after === undefined) return this.trace.note(user, 'the Lease is gone');
       const lease = after as Lease;
       this.trace.note(user, `${verb} lease v${lease.metadata.resourceVersion} ${JSON.stringify(lease.spec)}`);
-      this.checkers.onLease(before, lease);
+      // People may write what they like.
+      if (user !== 'user') this.checkers.onLease(before, lease);
     });
   }
 
@@ -123,6 +129,7 @@ export class AgentWorld {
     const { leaseDurationMs } = this.timing;
     this.trace.note('begin', `${this.kind} ${JSON.stringify(this.timing)} ${JSON.stringify(timingOf(this.timing))}`);
     if (this.#isShipping) {
+      this.pair?.begin();
       this.cluster.create('user', SINGLETON_SERVICE, manifestWith(this.timing));
       return this.operator.start();
     }
@@ -165,7 +172,9 @@ export class AgentWorld {
   }
 
   #run(pod: string, uid: string, machine: Machine): void {
-    const { network, server, timing, kind } = this;
+    const { network, server, kind } = this;
+    const made = this.#podOf(pod);
+    const timing = { ...this.timing, ...(made !== undefined && timingIn(made)) };
     const member: Member = new Member({
       seed: this.#seed,
       pod,
@@ -249,6 +258,7 @@ export class AgentWorld {
   /** Booted again: its kubelet finds that nothing runs. */
   boot(machine: Machine): void {
     if (machine.isUp) return;
+    this.pair?.setOutOfService(machine.name, false);
     machine.isUp = true;
     for (const member of this.on(machine)) this.#reportSoon(member);
   }
@@ -296,7 +306,9 @@ export class AgentWorld {
       this.wake(machine);
       this.boot(machine);
     }
+    this.operator.process?.forgetPlans();
     this.operator.process?.wake();
+    this.pair?.heal();
     this.operator.settle();
     this.operator.start();
     for (const member of this.members.values()) {
@@ -315,7 +327,7 @@ export class AgentWorld {
     const { leaseTransitions: term = 0 } = lease?.spec ?? {};
     if (lease?.metadata.annotations?.[ANNOTATION.releaseRequested] === String(term)) return 'a move is under way';
     const isHeld = members.some(({ holder }) => lease?.spec?.holderIdentity === holder);
-    return isHeld ? undefined : `${only} acts and does not hold the Lease`;
+    return isHeld ? this.pair?.wrong() : `${only} acts and does not hold the Lease`;
   }
 
   violated(violation: Violation): void {
@@ -336,8 +348,8 @@ export class AgentWorld {
 }
 
 /** The longest grace that the rules allow, so that nothing is left over but what they demand. */
-function tightTiming(chance: Chance): TimingInput {
-  const enforcement = chance.pick(['Probe', 'Probe', 'Signal', 'Cooperative'] as const) ?? 'Probe';
+export function tightTiming(chance: Chance, given?: TimingInput['enforcement']): TimingInput {
+  const enforcement = given ?? chance.pick(['Probe', 'Probe', 'Signal', 'Cooperative'] as const) ?? 'Probe';
   for (;;) {
     const leaseDurationMs = 1_000 * (5 + chance.below(16));
     const renewIntervalMs = 1_000 * (1 + chance.below(4));
@@ -352,7 +364,7 @@ function tightTiming(chance: Chance): TimingInput {
 }
 
 /** As a spec says them. What is left over grows by less than a second. */
-function inSeconds(timing: TimingInput): TimingInput {
+export function inSeconds(timing: TimingInput): TimingInput {
   const least = timing.enforcement === 'Probe' ? 2_000 : 0;
   return { ...timing, stopGraceMs: Math.max(least, Math.floor(timing.stopGraceMs / 1_000) * 1_000) };
 }

@@ -8,6 +8,7 @@ import { simulatorFor } from './simulator.ts';
 const USAGE = `npm run simulate -- [options]
   --seed N        one run, with every fault printed
   --mode agent    agents and workloads of fencing mode Agent, with a model of the operator
+  --mode pair     the same with the operator that ships
   --seeds A..B    all of these, on all cores (default 1..100)
   --minutes M     of virtual time with faults (default 3)
   --replicas R    of the operator (default: 1 to 3, by seed)
@@ -36,11 +37,16 @@ const { values } = parseArgs({
   },
 });
 
+const MODES = { agent: 'Agent', pair: 'Pair' } as const;
+const isMode = (text: string): text is keyof typeof MODES => Object.hasOwn(MODES, text);
+if (values.mode !== undefined && !isMode(values.mode)) throw new Error(`--mode ${values.mode}: agent or pair`);
+const mode = values.mode === undefined ? undefined : MODES[values.mode];
+
 const settings = {
   ...(values.minutes !== undefined && { minutes: Number(values.minutes) }),
   ...(values.replicas !== undefined && { replicas: Number(values.replicas) }),
   ...(values.every !== undefined && { faultEverySeconds: Number(values.every) }),
-  ...(values.mode === 'agent' && { mode: 'Agent' as const }),
+  ...(mode !== undefined && { mode }),
   quiet: values.quiet,
 };
 

@@ -24,7 +24,7 @@ const RETRY_MS = { min: 200, max: 7_000 };
 const BEATS_KEPT = 16;
 
 export interface NodesOptions extends Ground {
-  readonly kubelets: Kubelets;
+  readonly kubelets: { readonly lostNodes: Pick<Kubelets['lostNodes'], 'has'> };
   /** Then no kubelet gets through. */
   readonly isServerDown: () => boolean;
 }

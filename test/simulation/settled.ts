@@ -15,7 +15,7 @@ import type { Replica } from './replica.ts';
 
 export interface Question {
   readonly cluster: Cluster;
-  readonly replicas: readonly Replica[];
+  readonly replicas: readonly Pick<Replica, 'isLeading'>[];
   readonly endpointSlices: ResourceType;
   readonly disruptionBudgets: ResourceType;
   /** Of the pods, when it is not the operator that makes them. */

@@ -1,4 +1,4 @@
-/** The shipping operator among simulated agents: one replica, which leads from its start. It knows nothing of nodes. */
+/** The shipping operator among simulated agents: one replica, which leads from its start. */
 import type { KubernetesApi, Logger, LogFields } from '../../src/adapters/ports.ts';
 import { SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import { ANNOTATION } from '../../src/api/names.ts';
@@ -10,7 +10,7 @@ import { budgetType } from './api-server/budgets.ts';
 import type { Violation } from './checkers.ts';
 import type { Cluster } from './cluster.ts';
 import { FaultyWire } from './faulty-wire.ts';
-import type { Network } from './faulty-wire.ts';
+import type { Network, WireWatcher } from './faulty-wire.ts';
 import { NAMESPACE, SINGLETON, fencedManifest } from './manifest.ts';
 import { SimulatedProcess } from './process.ts';
 import { Chance } from './random.ts';
@@ -22,7 +22,10 @@ export interface ShippingOperatorOptions {
   readonly network: Network;
   readonly cluster: Cluster;
   readonly rate: number;
+  /** Of its process and user. Default `operator`. */
+  readonly name?: string;
   readonly connect: (wire: Wire, user: string) => KubernetesApi;
+  readonly onArrival: WireWatcher['onArrival'];
   readonly onViolation: (violation: Violation) => void;
 }
 
@@ -33,6 +36,8 @@ interface Running {
 }
 
 const NAME = 'operator';
+/** Its wall clock is set wrong by so much: nothing may follow from it. */
+const WALL_OFFSET_MS = 120_000;
 
 /** What a user writes whose times are these. */
 export function manifestWith({ leaseDurationMs, renewIntervalMs, stopGraceMs, enforcement }: TimingInput) {
@@ -45,11 +50,13 @@ export function manifestWith({ leaseDurationMs, renewIntervalMs, stopGraceMs, en
 
 export class ShippingOperator implements GrantingOperator {
   readonly #options: ShippingOperatorOptions;
+  readonly #name: string;
   #running: Running | undefined;
   #starts = 0;
 
   constructor(options: ShippingOperatorOptions) {
     this.#options = options;
+    this.#name = options.name ?? NAME;
   }
 
   get process(): SimulatedProcess | undefined {
@@ -84,24 +91,24 @@ export class ShippingOperator implements GrantingOperator {
   notice(): void {}
 
   #launch(): void {
-    const { seed, network, rate, connect } = this.#options;
+    const { seed, network, rate, connect, onArrival } = this.#options;
     this.#starts += 1;
-    const chance = new Chance(seed, `operator ${this.#starts}`);
-    const process = new SimulatedProcess(NAME, network.engine, chance, { rate, wallOffsetMs: 0 });
-    const wire = new FaultyWire(process, network, new Chance(seed, `operator wire ${this.#starts}`), {
+    const life = `${this.#name} ${this.#starts}`;
+    const chance = new Chance(seed, life);
+    const wallOffsetMs = chance.between(-WALL_OFFSET_MS, WALL_OFFSET_MS);
+    const process = new SimulatedProcess(this.#name, network.engine, chance, { rate, wallOffsetMs });
+    const wire = new FaultyWire(process, network, new Chance(seed, `wire of ${life}`), {
       onSent: () => ({ epoch: 0 }),
-      onArrival: () => undefined,
+      onArrival,
     });
     const operator = new Operator({
-      api: connect(wire, NAME),
+      api: connect(wire, this.#name),
       clock: process.clock,
-      random: new Chance(seed, `operator jitter ${this.#starts}`).next,
+      random: new Chance(seed, `jitter of ${life}`).next,
       logger: this.#logger(),
       metrics: noMetrics,
       endpointSlices: ENDPOINT_SLICES,
       disruptionBudgets: budgetType('v1'),
-      mayReadNodes: false,
-      mayReadNodeLeases: false,
       concurrency: 4,
       agent: agentPlatform('agent', 30),
     });

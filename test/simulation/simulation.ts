@@ -23,8 +23,8 @@ export interface RunOptions {
   /** Seconds from one fault to the next, on average. Default: 0.7 to 7, by chance. */
   readonly faultEverySeconds?: number;
   readonly print?: (line: string) => void;
-  /** `Agent`: no operator that ships, but agents that do (agent-simulation.ts). */
-  readonly mode?: 'Agent';
+  /** `Agent`: no operator that ships, but agents that do; `Pair`: both (agent-simulation.ts). */
+  readonly mode?: 'Agent' | 'Pair';
 }
 
 export interface RunResult {
