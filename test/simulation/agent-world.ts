@@ -215,7 +215,7 @@ export class AgentWorld {
     if (pod.metadata.deletionTimestamp !== undefined) member.delete();
     const ready = member.isReady && !member.isTerminating;
     const status = {
-      phase: member.hasEnded ? 'Failed' : 'Running',
+      phase: member.hasEnded || this.pair?.isEvicted(member) === true ? 'Failed' : 'Running',
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
       containerStatuses: [{ name: 'app', ready, restartCount: member.restarts, ...this.#stateOf(member) }],
       ...(this.#isShipping && {

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { AGENT_MUTATIONS } from './agent-mutations.ts';
 import { hunt } from './mutant.ts';
 import { MUTATIONS } from './mutations.ts';
+import { PAIR_MUTATIONS } from './pair-mutations.ts';
 
 const { values } = parseArgs({
   options: {
@@ -14,7 +15,8 @@ const { values } = parseArgs({
   },
 });
 
-const chosen = [...MUTATIONS, ...AGENT_MUTATIONS].filter(({ name }) => values.only?.split(',').includes(name) ?? true);
+const ALL = [...MUTATIONS, ...AGENT_MUTATIONS, ...PAIR_MUTATIONS];
+const chosen = ALL.filter(({ name }) => values.only?.split(',').includes(name) ?? true);
 const endMs = performance.now() + Number(values['max-minutes']) * 60_000;
 const startedMs = performance.now();
 const missed: string[] = [];

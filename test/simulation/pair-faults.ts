@@ -74,6 +74,15 @@ const attest: PairFault = ({ world, pair, chance }) => {
   return `${machine.name} is out of service`;
 };
 
+const evict: PairFault = ({ world, pair, chance }) => {
+  const member = chance.pick([...world.members.values()].filter(({ hasEnded }) => !hasEnded));
+  const { machine } = member?.options ?? {};
+  if (member === undefined || machine === undefined || world.cutOff.has(machine.name) || machine.isFrozen) return undefined;
+  if (world.network.isServerDown) return undefined;
+  pair.evict(member);
+  return `${member.name} is evicted by its kubelet`;
+};
+
 const secondOperator: PairFault = ({ world, pair, chance }) => {
   pair.startSecond(1 + CLOCK_RATE_ERROR * chance.between(-1, 1));
   const forMs = chance.logBetween(200, 20_000);
@@ -137,6 +146,7 @@ export const PAIR_FAULTS: readonly (readonly [weight: number, fault: Fault])[] =
   [1, inPair(restoreLease)],
   [1, inPair(restoreAll)],
   [4, inPair(attest)],
+  [1, inPair(evict)],
   [1, inPair(secondOperator)],
   [1, inPair(pause)],
   [1, inPair(changeTimes)],

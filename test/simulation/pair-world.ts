@@ -5,7 +5,7 @@ import type { KubeObject, Lease, Pod } from '../../src/api/objects.ts';
 import type { TimingInput } from '../../src/api/timing.ts';
 import type { SingletonService } from '../../src/api/types.ts';
 import type { AgentWorld } from './agent-world.ts';
-import type { Machine } from './agent-member.ts';
+import type { Machine, Member } from './agent-member.ts';
 import type { Write } from './cluster.ts';
 import { NAMESPACE, SINGLETON } from './manifest.ts';
 import { Nodes } from './nodes.ts';
@@ -37,6 +37,8 @@ export class PairWorld {
   readonly #options: ShippingOperatorOptions;
   readonly #nodes: Nodes;
   readonly #backups: Backup[] = [];
+  /** UIDs. */
+  readonly #evicted = new Set<string>();
   #second: ShippingOperator | undefined;
 
   constructor(world: AgentWorld, options: PairOptions) {
@@ -108,6 +110,17 @@ export class PairWorld {
 
   stopSecond(): void {
     this.#second?.crash();
+  }
+
+  /** By its kubelet, one from before 1.24: it writes the last phase, and ends what runs there by and by. */
+  evict(member: Member): void {
+    this.#evicted.add(member.options.uid);
+    member.delete();
+    member.options.onStatus();
+  }
+
+  isEvicted({ options }: Member): boolean {
+    return this.#evicted.has(options.uid);
   }
 
   setPaused(paused: boolean): void {
