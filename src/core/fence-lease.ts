@@ -33,12 +33,32 @@ export interface LeaseKnowledge {
 export function sightOf(object: Lease): Sight {
   const { metadata, spec } = object;
   return {
-    holder: spec?.holderIdentity ?? '',
+    holder: grantedTo(object),
     term: spec?.leaseTransitions ?? 0,
     resourceVersion: metadata.resourceVersion,
     releaseRequested: parseTerm(metadata.annotations?.[ANNOTATION.releaseRequested]),
     object,
   };
+}
+
+/**
+ * Nobody, when the holder is not the one whom the operator's record of the grant names: somebody wrote it by hand, and an agent
+ * that never saw another under this term must not take it up.
+ */
+function grantedTo({ spec, metadata }: Lease): string {
+  const holder = spec?.holderIdentity ?? '';
+  const to = recordedHolder(metadata.annotations?.[ANNOTATION.move]);
+  return to === undefined || to === holder ? holder : '';
+}
+
+function recordedHolder(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  try {
+    const { to } = (JSON.parse(record) as { to?: unknown } | null) ?? {};
+    return typeof to === 'string' ? to : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

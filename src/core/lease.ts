@@ -122,9 +122,9 @@ export function noteBefore(snapshot: Snapshot, lease: LeaseView, target: Member)
  */
 export function mendedLease(snapshot: Snapshot, lease: LeaseView, wallMs: number): LeaseContent | undefined {
   const { move } = lease;
-  const told = highestCredible(0, [snapshot.singleton.status?.term]);
+  const told = highestCredible(0, [snapshot.singleton.status?.term, snapshot.memory.leaseSeen?.term]);
   const inLease = Math.max(move?.term ?? 0, highestCredible(Math.max(move?.term ?? 0, told), [lease.term]));
-  // Older than what was told of: an operator's grant was undone, and this record is of a grant before it.
+  // Older than what was told of, or seen: an operator's grant was undone, and this record is of a grant before it.
   if (inLease < told) return recreatedLease(snapshot, wallMs);
   if (isEmpty(lease) && highestTermOutsideLease(snapshot) > 0) return recreatedLease(snapshot, wallMs);
   if (move === undefined) return isNotedOfAnother(snapshot, lease) ? recreatedLease(snapshot, wallMs) : undefined;

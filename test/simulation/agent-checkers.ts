@@ -73,9 +73,10 @@ export class AgentCheckers implements ActWatcher {
     if (term < (before?.spec?.leaseTransitions ?? 0))
       this.#onViolation({ checker: 'I1', message: `the term went back to ${term}` });
     this.#highest = Math.max(this.#highest, term);
+    const isSame = before?.spec?.leaseTransitions === term && before.spec.holderIdentity === holder;
     if (holder === '') return;
     const had = this.#holders.get(term);
-    if (had !== undefined && had !== holder)
+    if (had !== undefined && had !== holder && !isSame)
       this.#onViolation({ checker: 'I1', message: `term ${term} is given to ${holder}, and was ${had}'s` });
     this.#holders.set(term, holder);
     this.#granted.add(`${podOf(holder)} ${term}`);

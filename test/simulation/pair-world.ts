@@ -160,12 +160,11 @@ export class PairWorld {
     if (node !== undefined) this.#world.cluster.delete(USER, NODE, node);
   }
 
-  /** An older Lease is put back over the one that is there; what else tells of terms stays. */
+  /** An older Lease is put back over the one that is there; what else tells of terms stays, and tells of the newest. */
   restoreLease(chance: Chance): number | undefined {
     const backup = chance.pick(this.#backups);
-    if (backup === undefined || this.#lease === undefined) return undefined;
+    if (backup === undefined || (this.#lease?.spec?.leaseTransitions ?? Infinity) > this.#told) return undefined;
     const term = backup.lease.spec?.leaseTransitions ?? 0;
-    this.#forget(Math.max(term, this.#highestTold));
     this.#put(contentOf(backup.lease));
     return term;
   }
@@ -177,7 +176,8 @@ export class PairWorld {
     const lease = this.#lease;
     if (backup === undefined || lease === undefined) return undefined;
     const term = backup.lease.spec?.leaseTransitions ?? 0;
-    this.#forget(term);
+    this.checkers.restored(term);
+    this.#world.checkers.restored(term);
     const service = cluster.get(SERVICE, serviceName(SINGLETON), NAMESPACE);
     if (service !== undefined) cluster.patch(USER, SERVICE, service, { spec: { selector: backup.selector } });
     for (const pod of cluster.list<Pod>(POD)) {
@@ -191,17 +191,8 @@ export class PairWorld {
     return term;
   }
 
-  /** What bears witness of terms beside the Lease: of a higher one nobody can know. */
-  get #highestTold(): number {
-    const { cluster } = this.#world;
-    const singleton = cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE);
-    const labels = cluster.list<Pod>(POD).map(({ metadata }) => Number(metadata.labels?.[LABEL.term] ?? 0));
-    return Math.max(singleton?.status?.term ?? 0, ...labels);
-  }
-
-  #forget(term: number): void {
-    this.checkers.restored(term);
-    this.#world.checkers.restored(term);
+  get #told(): number {
+    return this.#world.cluster.get<SingletonService>(SINGLETON_SERVICE, SINGLETON, NAMESPACE)?.status?.term ?? 0;
   }
 
   get #lease(): Lease | undefined {

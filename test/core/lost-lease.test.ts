@@ -93,3 +93,13 @@ describe('a term that was not taken up', () => {
     expect(grantOf(last)?.term).toBe(term + 1);
   });
 });
+
+describe('an older Lease that was put back', () => {
+  const old = aFencedState({ term: 2 }).status({ term: 2, lease: 'uid-lease' });
+
+  it('is restored above the term that this process has seen, though nobody was told of it yet', () => {
+    const sight = { uid: 'uid-lease', resourceVersion: '29', sinceMs: 0, isReplaced: false, term: 3 };
+    expect(restoredIn(old.remembering({ leaseSeen: sight }))).toMatchObject({ term: 1003, holder: '' });
+    expect(restoredIn(old.remembering({ leaseSeen: { ...sight, term: 2 } }))).toBeUndefined();
+  });
+});
