@@ -39,7 +39,8 @@ export function isFenced({ singleton, members, memory }: Snapshot, lease: LeaseV
   if (!isFencing(singleton.spec)) return false;
   const holder = members.find((member) => isHolder(lease, member));
   if (holder !== undefined) return holder.agent !== undefined;
-  if (lease.leaseDurationMs !== undefined || (lease.term > 0 && lease.renewedTerm === lease.term)) return true;
+  // Whether it was this term that an agent renewed may be somebody's edit: where one ever did, it is waited for.
+  if (lease.leaseDurationMs !== undefined || lease.renewedTerm !== undefined) return true;
   // Who held a Lease that was lost nobody can tell.
   const isLost = lease.holder === '' && (!isEmpty(lease) || memory.leaseSeen?.isReplaced === true);
   return isLost && members.some(({ agent }) => agent !== undefined);

@@ -103,3 +103,16 @@ describe('an older Lease that was put back', () => {
     expect(restoredIn(old.remembering({ leaseSeen: { ...sight, term: 2 } }))).toBeUndefined();
   });
 });
+
+describe('a holder whose pod is gone', () => {
+  const gone = aFencedState({ term: 1 }).withoutMember(0);
+  const proof = (builder: SnapshotBuilder): string | undefined => {
+    const snapshot = builder.build();
+    return proofOf({ snapshot, lease: snapshot.lease ?? aLease(), now: NOW })?.name;
+  };
+
+  it('had an agent, also when somebody took the duration and the term out of the Lease', () => {
+    expect(proof(gone.lease({ leaseDurationMs: undefined, term: 21 }))).toBeUndefined();
+    expect(proof(gone.lease({ leaseDurationMs: undefined, renewedTerm: undefined }))).toBe('NoAgent');
+  });
+});
