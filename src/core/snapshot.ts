@@ -293,6 +293,8 @@ export interface Memory {
   readonly tenure: Tenure | undefined;
   /** Mode `Agent`: the Lease as it is, and since when this process has seen it so (monotonic). */
   readonly leaseSeen?: LeaseSight | undefined;
+  /** Mode `Agent`: when this process asked for the release that the next grant waits for. */
+  readonly asked?: Instant | undefined;
   /** Mode `Agent`: the holder whose kubelet was seen to attest that it has stopped, be its pod gone since. */
   readonly stopped?: string | undefined;
   /** Mode `Agent`: when this process last made sure of the agents' rights (monotonic), and for which account of the template's. */
@@ -340,6 +342,8 @@ export interface SlotFailures {
 export interface Timeline {
   readonly term: number;
   readonly detected: Instant | undefined;
+  /** Mode `Agent`: the old active was asked to release the Lease. Absent: it was not, by this process. */
+  readonly asked?: Instant | undefined;
   /** The grant was answered. */
   readonly granted: Instant | undefined;
   readonly labelled: Instant | undefined;

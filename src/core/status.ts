@@ -212,17 +212,26 @@ function isMinorChange(before: Status | undefined, after: Status): boolean {
 
 /**
  * Milliseconds of each phase of a move, for the metrics; undefined where this process did not see both ends. `detect` is
- * from the first sight of the trouble to the decision: holds make it long. Nothing is fenced in mode Routing.
+ * from the first sight of the trouble to the decision: holds make it long. In mode Agent `fence` is the end of that: from when
+ * the old active was asked to release the Lease, or else was needed to have stopped, until this was proven.
+ *
+ * @param fencedWallMs of the move's record
  */
 export function phasesOf(
   timeline: Timeline,
   decidedWallMs: number,
-): Record<'detect' | 'grant' | 'label' | 'route', number | undefined> {
-  const { detected, granted, labelled, routed } = timeline;
+  fencedWallMs?: number,
+): Partial<Record<'detect' | 'fence' | 'grant' | 'label' | 'route', number | undefined>> {
+  const { detected, asked, granted, labelled, routed } = timeline;
   const between = (from: Instant | undefined, to: Instant | undefined): number | undefined =>
     from === undefined || to === undefined ? undefined : Math.max(0, to.monotonicMs - from.monotonicMs);
+  const until = (from: Instant | undefined, toWallMs: number): number | undefined =>
+    from === undefined ? undefined : Math.max(0, toWallMs - from.wallMs);
+  const needed = detected && (asked ?? detected);
   return {
-    detect: detected === undefined ? undefined : Math.max(0, decidedWallMs - detected.wallMs),
+    ...(fencedWallMs === undefined
+      ? { detect: until(detected, decidedWallMs) }
+      : { detect: between(detected, needed), fence: until(needed, fencedWallMs) }),
     grant: granted === undefined ? undefined : Math.max(0, granted.wallMs - decidedWallMs),
     label: between(granted, labelled),
     route: between(labelled, routed),

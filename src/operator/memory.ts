@@ -8,7 +8,7 @@ import { isFinished } from '../core/membership.ts';
 import { isLost, isOnSuspectNode } from '../core/node-loss.ts';
 import { causeOf, neededMove, wantedMove } from '../core/move.ts';
 import { betterSeen } from '../core/preemption.ts';
-import type { Action } from '../core/plan.ts';
+import type { Action, Expect } from '../core/plan.ts';
 import type { Spec } from '../api/spec.ts';
 import { provenAtMs } from '../core/revision.ts';
 import { slotOf } from '../core/slots.ts';
@@ -169,8 +169,11 @@ const isLostAgain = (member: Member, snapshot: Snapshot, now: Instant): boolean 
  */
 export function afterAction(memory: Memory, action: Action, now: Instant, made?: string): Memory {
   switch (action.kind) {
-    case 'grantLease':
-      return withTimeline(memory, action.term, { detected: memory.trouble?.since, granted: now });
+    case 'grantLease': {
+      const { asked, ...rest } = memory;
+      const step = { detected: memory.trouble?.since, granted: now, ...(asked !== undefined && { asked }) };
+      return withTimeline(rest, action.term, step);
+    }
     case 'labelActive':
       return withTimeline(memory, memory.timeline?.term, { labelled: now });
     case 'flipService':
@@ -201,17 +204,19 @@ export function afterAction(memory: Memory, action: Action, now: Instant, made?:
     case 'noteLease':
     case 'emitEvent':
       return memory;
-    case 'recordSwitchover':
     case 'requestRelease':
-      return memory.leaseSeen === undefined
-        ? memory
-        : { ...memory, leaseSeen: sightAfter(memory.leaseSeen, action.expect, made) };
+      return withSight({ ...memory, asked: now }, action.expect, made);
+    case 'recordSwitchover':
+      return withSight(memory, action.expect, made);
     case 'ensureAccess':
       return { ...memory, access: { atMs: now.monotonicMs, account: action.account } };
     default:
       return action satisfies never;
   }
 }
+
+const withSight = (memory: Memory, expect: Expect, made: string | undefined): Memory =>
+  memory.leaseSeen === undefined ? memory : { ...memory, leaseSeen: sightAfter(memory.leaseSeen, expect, made) };
 
 function withTimeline(memory: Memory, term: number | undefined, step: Partial<Timeline>): Memory {
   if (term === undefined) return memory;

@@ -318,7 +318,9 @@ export class Operator {
       const move = action.status.lastMove;
       if (move === undefined || move.term === snapshot.singleton.status?.lastMove?.term) return undefined;
       const { timeline } = snapshot.memory;
-      const phasesMs = timeline === undefined ? {} : phasesOf(timeline, snapshot.lease?.move?.grantedWallMs ?? 0);
+      const record = snapshot.lease?.move;
+      const phasesMs =
+        timeline === undefined ? {} : phasesOf(timeline, record?.grantedWallMs ?? 0, record?.fencedWallMs);
       return metrics.moved({ ...refOf(key), kind: move.kind, reason: move.reason ?? '', phasesMs });
     }
     if (action.kind === 'emitEvent' || action.kind === 'checkTemplate') return undefined;

@@ -440,6 +440,16 @@ describe('phases of a move for the metrics', () => {
     expect(phasesOf(timeline, at(20).wallMs)).toEqual({ detect: 20, grant: 10, label: 20, route: 40 });
   });
 
+  it('has in mode Agent from when the release was asked for, or else needed, until the old active had stopped for certain', () => {
+    const timeline = { term: 2, detected: at(0), granted: at(30), labelled: at(50), flipped: at(60), routed: at(90) };
+    const decidedAt = at(20).wallMs;
+    const others = { grant: 10, label: 20, route: 40 };
+    expect(phasesOf({ ...timeline, asked: at(5) }, decidedAt, decidedAt)).toEqual({ detect: 5, fence: 15, ...others });
+    expect(phasesOf(timeline, decidedAt, decidedAt)).toEqual({ detect: 0, fence: 20, ...others });
+    const unseen = { ...timeline, detected: undefined };
+    expect(phasesOf(unseen, decidedAt, decidedAt)).toMatchObject({ detect: undefined, fence: undefined });
+  });
+
   it('are unknown where it did not see both ends', () => {
     const timeline = {
       term: 1,

@@ -104,6 +104,19 @@ describe('a member that is lost with its node', () => {
 });
 
 describe('the timeline of a move', () => {
+  it('has in mode Agent when the release was asked for, and not of the move before', () => {
+    const release = { term: 1, kind: 'Switchover', reason: '', message: '', to: '', detectedWallMs: 0 } as const;
+    const expects = { uid: 'u', resourceVersion: '1' };
+    const ask: Action = { kind: 'requestRelease', lease: 'db-active', expect: expects, release };
+    const grant = (term: number): Action => {
+      const to = { pod: 'db-1-a', uid: 'u1' };
+      return { kind: 'grantLease', lease: 'db-active', expect: expects, to, from: undefined, term, move: aMove({ term }) };
+    };
+    const moved = afterAction(afterAction(noMemory, ask, at(5)), grant(2), at(9));
+    expect(moved.timeline).toMatchObject({ term: 2, asked: at(5), granted: at(9) });
+    expect(afterAction(moved, grant(3), at(20)).timeline?.asked).toBeUndefined();
+  });
+
   it('begins anew with each term', () => {
     const old = look(aSteadyState()).timeline;
     expect(look(aSteadyState().leaseHeldBy(1, 2).remembering({ timeline: old })).timeline).toMatchObject({
