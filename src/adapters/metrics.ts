@@ -145,7 +145,7 @@ function moveMetrics(registry: Registry) {
   });
   const duration = new Histogram({
     name: 'singleton_move_duration_seconds',
-    help: 'Time each phase of a move took.',
+    help: 'Time each phase of a move took: detect, fence (mode Agent), grant, label, route.',
     labelNames: ['kind', 'phase'],
     buckets: MOVE_BUCKETS,
     registers,

@@ -100,7 +100,9 @@ export const statusSchema = z
     selector: word('Label selector of the members, for the scale subresource.').optional(),
     active: active.optional(),
     term: count('The highest term that was ever granted.').optional(),
-    lease: word('UID of the Lease in which terms are granted, written before the first one. Mode Agent only.').optional(),
+    lease: word(
+      'UID of the Lease in which terms are granted, written before the first one. Mode Agent only.',
+    ).optional(),
     members: z.array(member).optional().describe('All members, by slot.'),
     lastMove: move('The last change of the active.').optional(),
     moves: z.array(move('One move.')).optional().describe('The last ten moves, the newest first.'),

@@ -82,10 +82,8 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'removeRequest':
     case 'requestRelease':
       return writeRequest(action, singleton, { api, caches });
-    case 'noteLease': {
-      const patch = { metadata: preconditions(action.expect), status: { lease: action.lease, term: action.term } };
-      return caches.singletons.acceptWrite(await patchStatus(api, ref(action.singleton), patch));
-    }
+    case 'noteLease':
+      return noteLease(action, singleton, { api, caches });
     case 'ensureAccess':
       return ensureAccess(api, singleton, action.access);
     case 'createLease': {
@@ -123,10 +121,8 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'emitEvent':
       return emitEvent(action.event, singleton, { api, clock });
     case 'writeStatus': {
-      const patch = {
-        metadata: { resourceVersion: action.resourceVersion },
-        status: replacing(singleton, action.status),
-      };
+      const status = replacing(singleton, action.status);
+      const patch = { metadata: { resourceVersion: action.resourceVersion }, status };
       return caches.singletons.acceptWrite(await patchStatus(api, ref(singleton.name), patch));
     }
     default:
@@ -136,6 +132,15 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
 
 const patchStatus = (api: KubernetesApi, ref: ObjectRef, patch: object): Promise<SingletonService> =>
   api.mergePatch<SingletonService>(SINGLETON_SERVICE, ref, patch, { subresource: 'status' });
+
+async function noteLease(
+  { expect, lease, term, singleton: name }: Extract<Action, { kind: 'noteLease' }>,
+  { namespace }: SingletonView,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<void> {
+  const patch = { metadata: preconditions(expect), status: { lease, term } };
+  caches.singletons.acceptWrite(await patchStatus(api, { namespace, name }, patch));
+}
 
 /**
  * What is asked for: the two sides of a request for a switchover, what the Lease says of it and the annotation that made it;

@@ -73,7 +73,11 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
       if (!isMeant(singleton, action.expect)) return undefined;
       return {
         ...snapshot,
-        singleton: { ...singleton, resourceVersion, status: { ...singleton.status, lease: action.lease, term: action.term } },
+        singleton: {
+          ...singleton,
+          resourceVersion,
+          status: { ...singleton.status, lease: action.lease, term: action.term },
+        },
       };
     case 'restoreLease': {
       if (lease === undefined || !isMeant(lease, action.expect)) return undefined;

@@ -70,7 +70,10 @@ describe('the first grant in mode Agent', () => {
   });
 
   it('leaves the note in the status for good', () => {
-    const snapshot = aFencedState().butSingleton({ status: { lease: 'uid-lease' } }).but({ agent: AN_AGENT }).build();
+    const snapshot = aFencedState()
+      .butSingleton({ status: { lease: 'uid-lease' } })
+      .but({ agent: AN_AGENT })
+      .build();
     expect(nextStatus({ snapshot, need: undefined, holds: [], now: NOW }).lease).toBe('uid-lease');
   });
 });

@@ -110,7 +110,15 @@ describe('the timeline of a move', () => {
     const ask: Action = { kind: 'requestRelease', lease: 'db-active', expect: expects, release };
     const grant = (term: number): Action => {
       const to = { pod: 'db-1-a', uid: 'u1' };
-      return { kind: 'grantLease', lease: 'db-active', expect: expects, to, from: undefined, term, move: aMove({ term }) };
+      return {
+        kind: 'grantLease',
+        lease: 'db-active',
+        expect: expects,
+        to,
+        from: undefined,
+        term,
+        move: aMove({ term }),
+      };
     };
     const moved = afterAction(afterAction(noMemory, ask, at(5)), grant(2), at(9));
     expect(moved.timeline).toMatchObject({ term: 2, asked: at(5), granted: at(9) });

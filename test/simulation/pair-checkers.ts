@@ -132,7 +132,10 @@ export class PairCheckers {
       .list<Pod>(POD)
       .filter(({ metadata: { labels } }) => wanted.every(([key, value]) => labels?.[key] === value));
     if (routed.length > 1)
-      this.#broken('I2', `the Service selects ${routed.map(({ metadata }) => metadata.name).join(' and ')}, by ${user}`);
+      this.#broken(
+        'I2',
+        `the Service selects ${routed.map(({ metadata }) => metadata.name).join(' and ')}, by ${user}`,
+      );
   }
 
   /** Nobody is labelled before its agent has renewed in that term. */
@@ -153,6 +156,11 @@ export class PairCheckers {
 /** What somebody edited is put right: nobody is granted anything. */
 const isSameGrant = (before: Lease | undefined, after: Lease): boolean => {
   const record = before?.metadata.annotations?.[ANNOTATION.move];
-  const to = (lease: string | undefined): unknown => (lease === undefined ? '' : (JSON.parse(lease) as { to: unknown }).to);
-  return record !== undefined && to(record) === to(after.metadata.annotations?.[ANNOTATION.move]) && to(record) === after.spec?.holderIdentity;
+  const to = (lease: string | undefined): unknown =>
+    lease === undefined ? '' : (JSON.parse(lease) as { to: unknown }).to;
+  return (
+    record !== undefined &&
+    to(record) === to(after.metadata.annotations?.[ANNOTATION.move]) &&
+    to(record) === after.spec?.holderIdentity
+  );
 };

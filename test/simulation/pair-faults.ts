@@ -77,7 +77,8 @@ const attest: PairFault = ({ world, pair, chance }) => {
 const evict: PairFault = ({ world, pair, chance }) => {
   const member = chance.pick([...world.members.values()].filter(({ hasEnded }) => !hasEnded));
   const { machine } = member?.options ?? {};
-  if (member === undefined || machine === undefined || world.cutOff.has(machine.name) || machine.isFrozen) return undefined;
+  if (member === undefined || machine === undefined || world.cutOff.has(machine.name) || machine.isFrozen)
+    return undefined;
   if (world.network.isServerDown) return undefined;
   pair.evict(member);
   return `${member.name} is evicted by its kubelet`;

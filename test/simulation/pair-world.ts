@@ -207,7 +207,9 @@ export class PairWorld {
 
   #backUp(lease: Lease): void {
     const { cluster } = this.#world;
-    const service = cluster.get(SERVICE, serviceName(SINGLETON), NAMESPACE) as { spec?: { selector?: object } } | undefined;
+    const service = cluster.get(SERVICE, serviceName(SINGLETON), NAMESPACE) as
+      | { spec?: { selector?: object } }
+      | undefined;
     const pods = cluster.list<Pod>(POD);
     this.#backups.push({
       lease,
@@ -235,7 +237,9 @@ const nothingOf = (status: object | undefined): object =>
   Object.fromEntries(Object.keys(status ?? {}).map((field) => [field, null]));
 
 /** What the agent in it was made with; undefined: it has none. */
-export function timingIn(pod: KubeObject): Pick<TimingInput, 'leaseDurationMs' | 'renewIntervalMs' | 'stopGraceMs'> | undefined {
+export function timingIn(
+  pod: KubeObject,
+): Pick<TimingInput, 'leaseDurationMs' | 'renewIntervalMs' | 'stopGraceMs'> | undefined {
   const { initContainers = [] } = (pod as { spec?: { initContainers?: AgentContainer[] } }).spec ?? {};
   const env = initContainers[0]?.env;
   if (env === undefined) return undefined;
