@@ -22,7 +22,7 @@ describe("the agent's bundle", { timeout: 60_000 }, () => {
   beforeAll(() => {
     dir = mkdtempSync(join(tmpdir(), 'bundle-'));
     execFileSync(process.execPath, [fileURLToPath(new URL('../../scripts/build.ts', import.meta.url)), dir]);
-  });
+  }, 60_000);
 
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
 

@@ -10,7 +10,7 @@ import { program, whyNot } from './programs.ts';
 import { expectOrder } from './race.ts';
 import { startRedis } from './servers.ts';
 import type { StoreServer } from './servers.ts';
-import { EXAMPLES, startWorker } from './worker.ts';
+import { ENDS_WITH_TEST, EXAMPLES, startWorker } from './worker.ts';
 
 const run = promisify(execFile);
 
@@ -55,7 +55,7 @@ function consume(): Consumer {
   const env = { PATH, REDIS_URL: url(), CONSUMER_STATE: stateFile() };
   const file = join(EXAMPLES, 'queue', 'consumer.mjs');
   // A group of its own: with it ends the client that waits for messages.
-  const child = spawn(process.execPath, [file], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(process.execPath, [...ENDS_WITH_TEST, file], { env, stdio: 'pipe', detached: true });
   const said = { taken: '', dropped: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.taken += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.dropped += text));

@@ -11,6 +11,12 @@ import { until } from '../control-plane/wait.ts';
 
 export const EXAMPLES = fileURLToPath(new URL('../../examples/token/', import.meta.url));
 
+/** For node: a process in a group of its own ends with the test that has its standard input, however that ends. */
+export const ENDS_WITH_TEST = [
+  '--import',
+  'data:text/javascript,process.stdin.on("end", () => process.exit(1)).resume().unref()',
+];
+
 export interface Worker {
   /** Its process group: it, and what it has started. */
   readonly group: number;
@@ -46,9 +52,9 @@ export async function startWorker(
   cpSync(join(EXAMPLES, name), join(dir, name), { recursive: true });
   installClient(dir);
   const bin = clientThatFreezes(dir, order, client);
-  const child = spawn(process.execPath, [join(dir, name, 'worker.mjs')], {
+  const child = spawn(process.execPath, [...ENDS_WITH_TEST, join(dir, name, 'worker.mjs')], {
     env: { PATH: [bin, process.env['PATH']].join(delimiter), SINGLETON_STATE_URL: agent.stateUrl, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
   const group = child.pid ?? 0;
