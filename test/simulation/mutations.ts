@@ -122,8 +122,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'reuse-a-term',
     what: 'a grant does not raise the term',
     file: LEASE,
-    find: 'highestTerm(snapshot, lease.term) + 1;',
-    replace: 'highestTerm(snapshot, lease.term);',
+    find: 'TERM_GAP_AFTER_LOSS : 1);',
+    replace: 'TERM_GAP_AFTER_LOSS : 0);',
   },
   {
     name: 'believe-an-edited-holder',
@@ -185,8 +185,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'status-without-precondition',
     what: 'the status of an operator that lags behind replaces a newer one',
     file: EXECUTE,
-    find: '        metadata: { resourceVersion: action.resourceVersion },\n',
-    replace: '',
+    find: 'const patch = { metadata: { resourceVersion: action.resourceVersion }, status };',
+    replace: 'const patch = { status };',
   },
   {
     name: 'no-second-replacement',
