@@ -95,16 +95,19 @@ function workloadPort(
   let last: Remembered['report'] | undefined;
   return {
     publish: (told: Remembered) => {
+      let isWritten = true;
       // Written down before anybody is told: an agent that dies in between remembers too much rather than too little.
       try {
         writeState(stateFile, stateText(told.report, clock, nextSequence()), told);
       } catch (error) {
         // To be told to stop is worth more than a note.
         logger.error('the state could not be written', { file: stateFile, error: String(error) });
+        isWritten = false;
       }
       // Terms that others hold are nothing that the workload is told.
       if (told.report !== last) watchers.publish();
       last = told.report;
+      return isWritten;
     },
     callHook: (call, signal) => callHook(urlOf(hooks, call.hook), call, deadlines[call.hook], signal),
     kill: () => {

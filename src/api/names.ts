@@ -35,6 +35,10 @@ export const ANNOTATION = {
   releaseRequested: `${GROUP}/release-requested`,
   /** On the Lease, by the operator: what the release is asked for, as JSON (see core/release.ts). */
   release: `${GROUP}/release`,
+  /** On the Lease, mode `Agent` with `onApiLoss: Hold`, by the operator: the members and where their agents answer, as JSON. */
+  members: `${GROUP}/members`,
+  /** On the Lease, the same mode, by the active's agent: who has to promise before it goes on without renewing (core/hold-set.ts). */
+  holdSet: `${GROUP}/hold-set`,
 } as const;
 
 /** The container that the operator puts beside the workload in fencing mode `Agent`, and the volume that they share. */

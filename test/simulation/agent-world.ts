@@ -9,6 +9,7 @@ import { Member } from './agent-member.ts';
 import type { Machine } from './agent-member.ts';
 import { ModelOperator } from './agent-operator.ts';
 import type { GrantingOperator } from './agent-operator.ts';
+import { PeerNetwork } from './agent-peers.ts';
 import type { WorkloadKind } from './agent-workload.ts';
 import { SimulatedApiServer } from './api-server/server.ts';
 import type { Violation } from './checkers.ts';
@@ -38,6 +39,8 @@ export interface AgentWorldOptions {
   readonly faults: WireFaults;
   /** The operator that ships grants, and makes the pods; else a model of it. */
   readonly isShipping?: boolean;
+  /** The members' agents know `onApiLoss: Hold`. */
+  readonly isHold?: boolean;
   readonly print?: ((line: string) => void) | undefined;
 }
 
@@ -58,6 +61,8 @@ export class AgentWorld {
   readonly kind: WorkloadKind;
   /** Machines from which nothing reaches the API server, the kubelet's words neither. */
   readonly cutOff = new Set<string>();
+  /** `onApiLoss: Hold`: what the agents ask each other over. */
+  readonly peers: PeerNetwork | undefined;
   readonly #seed: number;
   readonly #isShipping: boolean;
   readonly #chance: Chance;
@@ -66,7 +71,7 @@ export class AgentWorld {
   /** No more faults, nor what was prepared of one. */
   isCalm = false;
 
-  constructor({ seed, faults, isShipping = false, print }: AgentWorldOptions) {
+  constructor({ seed, faults, isShipping = false, isHold = false, print }: AgentWorldOptions) {
     const { engine } = this;
     this.#isShipping = isShipping;
     this.#seed = seed;
@@ -79,7 +84,18 @@ export class AgentWorld {
     const timing = tightTiming(this.#chance);
     this.timing = isShipping ? inSeconds(timing) : timing;
     this.kind = kindFor(this.timing, this.#chance);
-    this.machines = MACHINES.map((name) => machineOf(name, engine, rateOf(this.#chance, -1)));
+    const machines = MACHINES.map((name) => machineOf(name, engine, rateOf(this.#chance, -1)));
+    // A stream of its own: without it a seed is what it was.
+    const holdChance = new Chance(seed, 'hold');
+    this.machines = isHold ? MACHINES.map((name) => machineOf(name, engine, eitherRate(holdChance))) : machines;
+    this.peers = isHold
+      ? new PeerNetwork({
+          engine,
+          chance: holdChance,
+          faults: () => this.network.faults,
+          memberOf: (uid) => this.members.get(uid),
+        })
+      : undefined;
     this.checkers = new AgentCheckers(
       (violation) => this.violated(violation),
       (text) => this.trace.note('act', text),
@@ -96,7 +112,7 @@ export class AgentWorld {
       ? new PairWorld(this, { ...common, cluster: this.cluster, fastestRate, onViolation })
       : undefined;
     this.operator =
-      this.pair?.operator ?? new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs });
+      this.pair?.operator ?? new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs, isHold });
     // A switchover is verified by where traffic goes.
     const controllers = isShipping
       ? new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') })
@@ -184,6 +200,7 @@ export class AgentWorld {
       server,
       timing,
       kind,
+      peers: this.peers,
       watcher: {
         acts: (name, term) => this.checkers.acts(name, term),
         ceases: (name) => this.checkers.ceases(name, !machine.isFrozen),
@@ -301,6 +318,7 @@ export class AgentWorld {
     this.network.faults = NO_FAULTS;
     this.network.isServerDown = false;
     this.network.cutOff.clear();
+    this.peers?.heal();
     this.cutOff.clear();
     for (const machine of this.machines) {
       this.wake(machine);
@@ -378,6 +396,9 @@ function kindFor({ enforcement }: TimingInput, chance: Chance): WorkloadKind {
 /** Most often as wrong as may be, in the direction that hurts: the operator's clock runs fast and the others slow. */
 const rateOf = (chance: Chance, sign: number): number =>
   1 + CLOCK_RATE_ERROR * (chance.happens(0.7) ? sign : chance.between(-1, 1));
+
+/** Who promises is hurt by a clock that runs fast, and who is promised by one that runs slow. */
+const eitherRate = (chance: Chance): number => rateOf(chance, chance.happens(0.5) ? 1 : -1);
 
 function machineOf(name: string, engine: Engine, rate: number): Machine {
   return { name, rate, isUp: true, isFrozen: false, monotonicMs: () => engine.nowMs * rate };
