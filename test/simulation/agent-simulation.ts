@@ -18,15 +18,17 @@ const PAIR_SETTLE_MS = 180_000;
 
 export async function simulateAgents(options: RunOptions, isShipping = false): Promise<RunResult> {
   const { seed, minutes = DEFAULT_MINUTES, quiet = false, print } = options;
+  const isHold = options.mode === 'Hold';
   const chance = new Chance(seed, 'agent nemesis');
   const faults = quiet ? NO_FAULTS : wireFaults(new Chance(seed, 'network'));
-  const world = new AgentWorld({ seed, faults, isShipping, print });
+  const world = new AgentWorld({ seed, faults, isShipping, isHold, print });
   world.begin();
   const everyMs = chance.logBetween(1_000, 10_000);
   const stop = quiet ? undefined : nemesis(world, chance, (options.faultEverySeconds ?? everyMs / 1_000) * 1_000);
   await run(world.engine, minutes * 60_000);
   stop?.();
   if (!world.engine.isStopped) await comeToRest(world);
+  if (!world.engine.isStopped && isHold) await withoutApiServer(world);
   const { violation, trace, engine, server } = world;
   return {
     seed,
@@ -47,6 +49,7 @@ async function comeToRest(world: AgentWorld): Promise<void> {
   const { engine, timing } = world;
   world.heal();
   await run(engine, CALM_MS);
+  world.vouch();
   const withinMs = world.pair === undefined ? 3 * timing.leaseDurationMs + 20_000 : PAIR_SETTLE_MS;
   const untilMs = engine.nowMs + withinMs;
   while (world.wrong() !== undefined && engine.nowMs < untilMs && !engine.isStopped) await run(engine, 500);
@@ -60,6 +63,23 @@ async function comeToRest(world: AgentWorld): Promise<void> {
   await run(engine, REST_MS);
   if (engine.isStopped || isWrong(world, 'it did not stay at rest')) return;
   if (world.checkers.highestTerm !== term) world.violated({ checker: 'I6', message: 'the active moved at rest' });
+}
+
+/** While only the API server is away the active stays active, and nothing moves when it is back. */
+async function withoutApiServer(world: AgentWorld): Promise<void> {
+  const { engine, timing, checkers, network } = world;
+  if (world.operator.process === undefined || world.members.size < 2) return;
+  const { highestTerm: term, actCount } = checkers;
+  world.trace.note('trial', 'the API server is away, and nothing else is wrong');
+  network.isServerDown = true;
+  await run(engine, 3 * timing.leaseDurationMs);
+  network.isServerDown = false;
+  await run(engine, 2 * timing.leaseDurationMs + REST_MS);
+  if (engine.isStopped || isWrong(world, 'after the API server was away')) return;
+  if (checkers.highestTerm !== term)
+    world.violated({ checker: 'I6', message: 'the active moved since the API server was away' });
+  else if (checkers.actCount !== actCount)
+    world.violated({ checker: 'I6', message: 'the active stopped while only the API server was away' });
 }
 
 function isWrong(world: AgentWorld, what: string): boolean {
@@ -258,10 +278,70 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
   ],
 ];
 
+/** So many members at most, with those that are born meanwhile. */
+const MOST_MEMBERS = 5;
+
+/** What matters to those who ask each other. */
+const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
+  [
+    4,
+    (targets) => {
+      const { world, chance } = targets;
+      const [one, other] = [theirMachine(targets), aMachine(targets)];
+      if (one === undefined || other === undefined || one === other) return undefined;
+      const forMs = chance.logBetween(200, 60_000);
+      world.peers?.cut(one, other, true);
+      world.engine.after(forMs, () => world.peers?.cut(one, other, false));
+      return `nothing passes between ${one.name} and ${other.name} for ${forMs.toFixed(0)} ms`;
+    },
+  ],
+  [
+    4,
+    ({ world, chance }) => {
+      const up = world.machines.filter(({ isUp }) => isUp);
+      const [machine] = up.toSorted((a, b) => world.on(a).length - world.on(b).length);
+      if (machine === undefined || world.members.size >= MOST_MEMBERS) return undefined;
+      world.engine.after(chance.logBetween(1, 5_000), () => world.bear(machine));
+      return `a member more, on ${machine.name}`;
+    },
+  ],
+  [
+    3,
+    (targets) => {
+      const member = aMember(targets);
+      if (member === undefined || isBusyKilling(targets, member) || member.options.machine.isFrozen) return undefined;
+      member.reboot();
+      return `the containers of ${member.name} begin anew, and remember nothing`;
+    },
+  ],
+  [
+    4,
+    // Its renewal lands with a set that it never hears was taken, or does not land.
+    (targets) => {
+      const { world, chance } = targets;
+      const member = aMember(targets);
+      const machine = member?.options.machine;
+      if (member === undefined || machine === undefined || world.cutOff.has(machine.name)) return undefined;
+      const forMs = chance.logBetween(2_000, 60_000);
+      const afterMs = chance.logBetween(0.1, 5);
+      if (world.members.size < MOST_MEMBERS)
+        world.bear(chance.pick(world.machines.filter(({ isUp }) => isUp)) ?? machine);
+      world.engine.after(chance.logBetween(500, 8_000), () => {
+        member.onNextWrite(() => {
+          if (world.isCalm) return;
+          world.engine.after(afterMs, () => world.cut(machine, true));
+          world.engine.after(forMs, () => world.cut(machine, false));
+        });
+      });
+      return `${member.name} is cut off ${afterMs.toFixed(1)} ms after a write, and a member is born`;
+    },
+  ],
+];
+
 /** @returns ends it */
 function nemesis(world: AgentWorld, chance: Chance, everyMs: number): () => void {
   const targets = { world, chance };
-  const faults = world.pair === undefined ? FAULTS : [...FAULTS, ...PAIR_FAULTS];
+  const faults = [...FAULTS, ...(world.pair === undefined ? [] : PAIR_FAULTS), ...(world.peers === undefined ? [] : HOLD_FAULTS)];
   const bag = faults.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault));
   atFirst(targets);
   let isOver = false;

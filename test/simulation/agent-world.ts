@@ -2,6 +2,7 @@
 import { LEASE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
 import { AGENT_CONTAINER, ANNOTATION, leaseName } from '../../src/api/names.ts';
+import { holdSetOf } from '../../src/core/hold-set.ts';
 import { expirySumBroken, renewalSumBroken, timingOf } from '../../src/api/timing.ts';
 import type { TimingInput } from '../../src/api/timing.ts';
 import { AgentCheckers } from './agent-checkers.ts';
@@ -333,6 +334,22 @@ export class AgentWorld {
       member.wake();
       member.recover();
     }
+  }
+
+  /**
+   * An administrator sees that the holder is gone and that so is everybody who may have promised it something. Nobody can
+   * be granted by expiry then, and the operator has nothing else to go by.
+   */
+  vouch(): void {
+    const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
+    if (this.peers === undefined || lease === undefined || this.checkers.acting.length > 0) return;
+    const { holderIdentity: holder = '' } = lease.spec ?? {};
+    const isThere = [...this.members.values()].some(
+      (member) => member.holder === holder || holdSetOf(lease).includes(member.options.uid),
+    );
+    if (isThere) return;
+    this.trace.note('administrator', 'takes away the hold set, of which nobody is left');
+    this.cluster.patch('administrator', LEASE, lease, { metadata: { annotations: { [ANNOTATION.holdSet]: null } } });
   }
 
   /** Undefined: exactly one acts, and it is the Lease's holder. */
