@@ -67,6 +67,7 @@ export class Member {
   #toldSequence = 0;
   #starts = 0;
   readonly #onWrite: (() => void)[] = [];
+  readonly #onAsk: (() => void)[] = [];
   /** The kubelet kills it, and does not probe it again before it is another one. */
   #isOnHold = false;
   #isProbing = false;
@@ -102,6 +103,11 @@ export class Member {
   /** When its agent's next renewal or release leaves. */
   onNextWrite(then: () => void): void {
     this.#onWrite.push(then);
+  }
+
+  /** When its agent next asks others for a promise. */
+  onNextAsk(then: () => void): void {
+    this.#onAsk.push(then);
   }
 
   /** The kubelet's opinion. */
@@ -310,7 +316,7 @@ export class Member {
       clock: { ...process.clock, monotonicMs: machine.monotonicMs } satisfies Clock,
       source: leaseSource(createSimulatedApi(server, wire, process.name), rules.fenceDeadlineMs),
       workload: this.#workloadPort(process),
-      peers: this.options.peers?.portOf(process, machine),
+      peers: this.options.peers?.portOf(process, machine, () => this.#onAsk.splice(0).forEach((then) => then())),
       logger: quietLogger,
       remembered: this.#remembered,
       onExit: () => agent.close(),

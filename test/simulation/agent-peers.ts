@@ -33,10 +33,11 @@ export class PeerNetwork {
   }
 
   /** For the agent in `process` on `machine`. What is lost is never answered; what is late is answered all the same. */
-  portOf(process: SimulatedProcess, machine: Machine): PeerPort {
+  portOf(process: SimulatedProcess, machine: Machine, onAsk: () => void): PeerPort {
     return {
       ask: (peer, question) =>
         new Promise((resolve) => {
+          onAsk();
           process.send(() => {
             const answer = (said: NoPromise | undefined): void => process.deliver(() => resolve(said));
             this.#carry(machine, this.#options.memberOf(peer.uid), question, answer);

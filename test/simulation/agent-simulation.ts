@@ -281,8 +281,46 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
 /** So many members at most, with those that are born meanwhile. */
 const MOST_MEMBERS = 5;
 
+function isolate({ machines, peers }: AgentWorld, machine: Machine): void {
+  for (const other of machines) if (other !== machine) peers?.cut(machine, other, true);
+}
+
+const othersOf = ({ members }: AgentWorld, member: Member): Member[] =>
+  [...members.values()].filter((other) => other !== member && !other.hasEnded && !other.options.machine.isFrozen);
+
 /** What matters to those who ask each other. */
 const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
+  [
+    4,
+    // In which all that a promise is made of is used up: its answer comes late, is the last, and the others are new processes.
+    (targets) => {
+      const { world, chance } = targets;
+      const member = aMember(targets);
+      const { machine } = member?.options ?? {};
+      if (member === undefined || machine === undefined || world.cutOff.has(machine.name)) return undefined;
+      const { leaseDurationMs, stopGraceMs, enforcement } = world.timing;
+      const most = Math.min(timingOf(world.timing).fenceDeadlineMs, enforcement === 'Signal' ? stopGraceMs : Infinity);
+      const lateMs = chance.between(0, most * 0.6);
+      const others = chance.pick(['stay', 'stay', 'crash', 'reboot'] as const);
+      world.cut(machine, true);
+      world.engine.after(chance.between(0.2, 1.3) * leaseDurationMs, () =>
+        member.onNextAsk(() => {
+          if (world.isCalm || isBusyKilling(targets, member)) return;
+          world.engine.after(0, () => member.freezeAgent(lateMs));
+          world.engine.after(lateMs + chance.logBetween(1, 20), () => isolate(world, machine));
+          for (const other of othersOf(world, member)) {
+            if (others === 'stay' || isBusyKilling(targets, other) || chance.happens(0.2)) continue;
+            world.engine.after(lateMs * 0.9, () => (others === 'reboot' ? other.reboot() : other.crashAgent()));
+          }
+        }),
+      );
+      world.engine.after(2 * leaseDurationMs, () => {
+        world.cut(machine, false);
+        world.peers?.heal();
+      });
+      return `${member.name} is cut off, and a promise comes ${lateMs.toFixed(0)} ms late`;
+    },
+  ],
   [
     4,
     (targets) => {
