@@ -44,6 +44,9 @@ export const ANNOTATION = {
 /** The container that the operator puts beside the workload in fencing mode `Agent`, and the volume that they share. */
 export const AGENT_CONTAINER = 'singleton-agent';
 export const STATE_VOLUME = 'singleton-state';
+/** With the agents' key, and the one entry of its Secret. */
+export const KEY_VOLUME = 'singleton-agent-key';
+export const KEY_ENTRY = 'key';
 
 /** Environment of the agent, and of the workload beside it. */
 export const AGENT_ENV = {
@@ -61,6 +64,9 @@ export const AGENT_ENV = {
   stopGraceMs: 'SINGLETON_STOP_GRACE_MS',
   enforcement: 'SINGLETON_ENFORCEMENT',
   onApiLoss: 'SINGLETON_ON_API_LOSS',
+  podIp: 'SINGLETON_POD_IP',
+  peerPort: 'SINGLETON_PEER_PORT',
+  keyFile: 'SINGLETON_KEY_FILE',
   onActivateUrl: 'SINGLETON_ON_ACTIVATE_URL',
   onDeactivateUrl: 'SINGLETON_ON_DEACTIVATE_URL',
 } as const;
@@ -84,6 +90,8 @@ export const serviceName = (singleton: string): string => singleton;
 export const budgetName = (singleton: string): string => singleton;
 /** ServiceAccount, Role and RoleBinding of the members' agents. */
 export const agentAccessName = (singleton: string): string => `${singleton}-agent`;
+/** Secret with the key by which the members' agents know each other, `onApiLoss: Hold`. */
+export const agentKeyName = (singleton: string): string => `${singleton}-agent-key`;
 export const headlessServiceName = (singleton: string): string => `${singleton}-members`;
 
 /**

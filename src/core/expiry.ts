@@ -25,12 +25,17 @@ export function leaseSeen({ singleton, lease, memory }: Snapshot, now: Instant):
   if (lease?.ours !== true) return old && { ...old, isReplaced: true };
   const { uid, resourceVersion } = lease;
   if (old?.uid === uid && old.resourceVersion === resourceVersion) return old;
+  const isReplaced = old !== undefined && isOther(old, lease);
+  // Since an outage (an empty version stands for it) nobody was told of anything.
+  const toldAtMs = old?.resourceVersion === '' ? undefined : lease.toldAtMs;
+  const holdSet = lease.holdSet ?? (isReplaced ? old.holdSet : undefined);
   return {
     uid,
     resourceVersion,
-    sinceMs: Math.min(lease.toldAtMs ?? now.monotonicMs, now.monotonicMs),
-    isReplaced: old !== undefined && isOther(old, lease),
+    sinceMs: Math.min(toldAtMs ?? now.monotonicMs, now.monotonicMs),
+    isReplaced,
     term: Math.max(old?.term ?? 0, lease.move?.term ?? 0),
+    ...(holdSet !== undefined && { holdSet }),
   };
 }
 

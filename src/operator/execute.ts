@@ -6,6 +6,8 @@ import { ANNOTATION, API_VERSION, KIND, LABEL } from '../api/names.ts';
 import type { KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
 import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
+import { holdSetText } from '../core/hold-set.ts';
+import type { HoldSet } from '../core/hold-set.ts';
 import type { LeaseContent } from '../core/lease.ts';
 import { ownedMeta } from '../core/objects.ts';
 import { ensureAccess } from './agent-access.ts';
@@ -84,6 +86,10 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       return writeRequest(action, singleton, { api, caches });
     case 'noteLease':
       return noteLease(action, singleton, { api, caches });
+    case 'tellMembers': {
+      const annotations = { [ANNOTATION.members]: action.members };
+      return annotateLease(action, annotations, singleton, { api, caches });
+    }
     case 'ensureAccess':
       return ensureAccess(api, singleton, action.access);
     case 'createLease': {
@@ -192,12 +198,14 @@ interface LeaseWrite extends LeaseContent {
   readonly switchover?: SwitchoverRecord;
   /** Absent: the one in the Lease stays. */
   readonly leaseDurationMs?: number | null;
+  /** Absent: the one in the Lease stays. */
+  readonly holdSet?: HoldSet;
 }
 
 const leasePatch = (
   singleton: SingletonView,
   expect: Expect,
-  { holder, term, move, switchover, leaseDurationMs }: LeaseWrite,
+  { holder, term, move, switchover, leaseDurationMs, holdSet }: LeaseWrite,
 ) => ({
   metadata: {
     ...preconditions(expect),
@@ -205,6 +213,7 @@ const leasePatch = (
     annotations: {
       [ANNOTATION.move]: JSON.stringify(move),
       ...(switchover !== undefined && { [ANNOTATION.switchover]: JSON.stringify(switchover) }),
+      ...(holdSet !== undefined && { [ANNOTATION.holdSet]: holdSetText(holdSet) }),
     },
   },
   spec: {
@@ -298,6 +307,7 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
     case 'restoreLease':
     case 'recordSwitchover':
     case 'requestRelease':
+    case 'tellMembers':
       return isAnother(action.expect, await readLive(api, LEASE, caches.leases, ref(action.lease)));
     case 'flipService':
     case 'mendService':

@@ -207,6 +207,7 @@ export function afterAction(memory: Memory, action: Action, now: Instant, made?:
     case 'requestRelease':
       return withSight({ ...memory, asked: now }, action.expect, made);
     case 'recordSwitchover':
+    case 'tellMembers':
       return withSight(memory, action.expect, made);
     case 'ensureAccess':
       return { ...memory, access: { atMs: now.monotonicMs, account: action.account } };

@@ -56,8 +56,12 @@ export class ModelOperator implements GrantingOperator {
   #isMoveWanted = false;
   #wake: (() => void) | undefined;
 
+  /** Who is granted is nobody's preference; without `Hold` a seed is what it was. */
+  readonly #holdChance: Chance | undefined;
+
   constructor(options: ModelOperatorOptions) {
     this.#options = options;
+    this.#holdChance = options.isHold === true ? new Chance(options.seed, 'hold operator') : undefined;
   }
 
   get process(): SimulatedProcess | undefined {
@@ -181,8 +185,8 @@ export class ModelOperator implements GrantingOperator {
     const isTakenUp = lease.metadata.annotations?.[ANNOTATION.renewedTerm] === String(lease.spec?.leaseTransitions);
     const bound = boundTo({ set, isTakenUp, isExpiry: proof === 'P5' });
     const fit = pods.filter((pod) => isReady(pod) && bound?.includes(pod.metadata.uid) !== false);
-    const other = fit.find((pod) => identityOf(pod) !== lease.spec?.holderIdentity);
-    const pod = other ?? fit[0];
+    const others = fit.filter((pod) => identityOf(pod) !== lease.spec?.holderIdentity);
+    const pod = this.#holdChance?.pick(others) ?? others[0] ?? fit[0];
     if (pod === undefined) return;
     const { resourceVersion } = lease.metadata;
     const leaseTransitions = (lease.spec?.leaseTransitions ?? 0) + 1;
