@@ -83,13 +83,10 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'recordSwitchover':
     case 'removeRequest':
     case 'requestRelease':
+    case 'tellMembers':
       return writeRequest(action, singleton, { api, caches });
     case 'noteLease':
       return noteLease(action, singleton, { api, caches });
-    case 'tellMembers': {
-      const annotations = { [ANNOTATION.members]: action.members };
-      return annotateLease(action, annotations, singleton, { api, caches });
-    }
     case 'ensureAccess':
       return ensureAccess(api, singleton, action.access);
     case 'createLease': {
@@ -126,11 +123,8 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       return api.delete(POD, ref(action.pod), preconditions(action.expect));
     case 'emitEvent':
       return emitEvent(action.event, singleton, { api, clock });
-    case 'writeStatus': {
-      const status = replacing(singleton, action.status);
-      const patch = { metadata: { resourceVersion: action.resourceVersion }, status };
-      return caches.singletons.acceptWrite(await patchStatus(api, ref(singleton.name), patch));
-    }
+    case 'writeStatus':
+      return writeStatus(action, singleton, { api, caches });
     default:
       return action satisfies never;
   }
@@ -148,15 +142,27 @@ async function noteLease(
   caches.singletons.acceptWrite(await patchStatus(api, { namespace, name }, patch));
 }
 
+async function writeStatus(
+  { resourceVersion, status }: Extract<Action, { kind: 'writeStatus' }>,
+  singleton: SingletonView,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<void> {
+  const place = { namespace: singleton.namespace, name: singleton.name };
+  const patch = { metadata: { resourceVersion }, status: replacing(singleton, status) };
+  return caches.singletons.acceptWrite(await patchStatus(api, place, patch));
+}
+
 /**
  * What is asked for: the two sides of a request for a switchover, what the Lease says of it and the annotation that made it;
- * and that the active releases the Lease.
+ * that the active releases the Lease; and whom agents may ask.
  */
 async function writeRequest(
-  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' | 'requestRelease' }>,
+  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' | 'requestRelease' | 'tellMembers' }>,
   { namespace }: SingletonView,
   { api, caches }: Pick<Executor, 'api' | 'caches'>,
 ): Promise<string | void> {
+  if (action.kind === 'tellMembers')
+    return annotateLease(action, { [ANNOTATION.members]: action.members }, { namespace }, { api, caches });
   if (action.kind !== 'removeRequest')
     return annotateLease(action, requestAnnotations(action), { namespace }, { api, caches });
   const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };

@@ -46,7 +46,7 @@ describe('the environment of the agent', () => {
     [{ SINGLETON_ENFORCEMENT: 'Hope' }, /SINGLETON_ENFORCEMENT is Hope/],
     [{ SINGLETON_ON_ACTIVATE_URL: 'https://web' }, /must be a URL with http:/],
     [{ SINGLETON_LIVENESS_app: 'http' }, /SINGLETON_LIVENESS_app is not JSON/],
-    [{ SINGLETON_ON_API_LOSS: 'Hold' }, /Fence only/],
+    [{ SINGLETON_ON_API_LOSS: 'Pray' }, /must be Fence or Hold/],
   ])('with %j is refused, and which variable is wrong is said', (change, message) => {
     expect(() => parseSettings({ ...ENV, ...change })).toThrow(SettingsError);
     expect(() => parseSettings({ ...ENV, ...change })).toThrow(message);

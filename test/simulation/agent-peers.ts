@@ -19,16 +19,20 @@ export class PeerNetwork {
   /** Pairs of machines between which nothing passes. */
   readonly #cuts = new Set<string>();
 
+  #isCalm = false;
+
   constructor(options: PeerNetworkOptions) {
     this.#options = options;
   }
 
   cut(a: Machine, b: Machine, isCut: boolean): void {
-    if (isCut) this.#cuts.add(pairOf(a, b));
+    if (isCut && !this.#isCalm) this.#cuts.add(pairOf(a, b));
     else this.#cuts.delete(pairOf(a, b));
   }
 
-  heal(): void {
+  /** For good: what was prepared of a fault does not come any more. */
+  calm(): void {
+    this.#isCalm = true;
     this.#cuts.clear();
   }
 

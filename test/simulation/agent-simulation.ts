@@ -281,8 +281,8 @@ const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
 /** So many members at most, with those that are born meanwhile. */
 const MOST_MEMBERS = 5;
 
-function isolate({ machines, peers }: AgentWorld, machine: Machine): void {
-  for (const other of machines) if (other !== machine) peers?.cut(machine, other, true);
+function isolate({ machines, peers }: AgentWorld, machine: Machine, isCut: boolean): void {
+  for (const other of machines) if (other !== machine) peers?.cut(machine, other, isCut);
 }
 
 const othersOf = ({ members }: AgentWorld, member: Member): Member[] =>
@@ -291,7 +291,7 @@ const othersOf = ({ members }: AgentWorld, member: Member): Member[] =>
 /** What matters to those who ask each other. */
 const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
   [
-    4,
+    8,
     // In which all that a promise is made of is used up: its answer comes late, is the last, and the others are new processes.
     (targets) => {
       const { world, chance } = targets;
@@ -301,13 +301,13 @@ const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
       const { leaseDurationMs, stopGraceMs, enforcement } = world.timing;
       const most = Math.min(timingOf(world.timing).fenceDeadlineMs, enforcement === 'Signal' ? stopGraceMs : Infinity);
       const lateMs = chance.between(0, most * 0.6);
-      const others = chance.pick(['stay', 'stay', 'crash', 'reboot'] as const);
+      const others = chance.pick(['stay', 'stay', 'stay', 'crash', 'reboot'] as const);
       world.cut(machine, true);
       world.engine.after(chance.between(0.2, 1.3) * leaseDurationMs, () =>
         member.onNextAsk(() => {
           if (world.isCalm || isBusyKilling(targets, member)) return;
           world.engine.after(0, () => member.freezeAgent(lateMs));
-          world.engine.after(lateMs + chance.logBetween(1, 20), () => isolate(world, machine));
+          world.engine.after(lateMs + chance.logBetween(1, 20), () => isolate(world, machine, true));
           for (const other of othersOf(world, member)) {
             if (others === 'stay' || isBusyKilling(targets, other) || chance.happens(0.2)) continue;
             world.engine.after(lateMs * 0.9, () => (others === 'reboot' ? other.reboot() : other.crashAgent()));
@@ -316,7 +316,7 @@ const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
       );
       world.engine.after(2 * leaseDurationMs, () => {
         world.cut(machine, false);
-        world.peers?.heal();
+        isolate(world, machine, false);
       });
       return `${member.name} is cut off, and a promise comes ${lateMs.toFixed(0)} ms late`;
     },

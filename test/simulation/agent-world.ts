@@ -319,7 +319,7 @@ export class AgentWorld {
     this.network.faults = NO_FAULTS;
     this.network.isServerDown = false;
     this.network.cutOff.clear();
-    this.peers?.heal();
+    this.peers?.calm();
     this.cutOff.clear();
     for (const machine of this.machines) {
       this.wake(machine);
