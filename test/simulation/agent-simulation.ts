@@ -28,7 +28,8 @@ export async function simulateAgents(options: RunOptions, isShipping = false): P
   await run(world.engine, minutes * 60_000);
   stop?.();
   if (!world.engine.isStopped) await comeToRest(world);
-  if (!world.engine.isStopped && isHold) await withoutApiServer(world);
+  // The operator that ships begins anew when it has lost its lead meanwhile, and here it has none to lose.
+  if (!world.engine.isStopped && isHold && !isShipping) await withoutApiServer(world);
   const { violation, trace, engine, server } = world;
   return {
     seed,
@@ -288,6 +289,13 @@ function isolate({ machines, peers }: AgentWorld, machine: Machine, isCut: boole
 const othersOf = ({ members }: AgentWorld, member: Member): Member[] =>
   [...members.values()].filter((other) => other !== member && !other.hasEnded && !other.options.machine.isFrozen);
 
+/** As soon as the Lease says that the one with this UID can be asked; not if that takes long. */
+function whenTold(world: AgentWorld, uid: string, then: () => void, tries = 200): void {
+  if (tries === 0 || world.isCalm) return;
+  if (world.isTold(uid)) then();
+  else world.engine.after(50, () => whenTold(world, uid, then, tries - 1));
+}
+
 /** What matters to those who ask each other. */
 const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
   [
@@ -336,6 +344,7 @@ const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
   [
     4,
     ({ world, chance }) => {
+      if (world.isShipping) return undefined;
       const up = world.machines.filter(({ isUp }) => isUp);
       const [machine] = up.toSorted((a, b) => world.on(a).length - world.on(b).length);
       if (machine === undefined || world.members.size >= MOST_MEMBERS) return undefined;
@@ -354,24 +363,25 @@ const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
   ],
   [
     4,
-    // Its renewal lands with a set that it never hears was taken, or does not land.
+    // Its renewal with another set lands, or does not, and it never hears of it.
     (targets) => {
       const { world, chance } = targets;
       const member = aMember(targets);
-      const machine = member?.options.machine;
-      if (member === undefined || machine === undefined || world.cutOff.has(machine.name)) return undefined;
-      const forMs = chance.logBetween(2_000, 60_000);
-      const afterMs = chance.logBetween(0.1, 5);
-      if (world.members.size < MOST_MEMBERS)
-        world.bear(chance.pick(world.machines.filter(({ isUp }) => isUp)) ?? machine);
-      world.engine.after(chance.logBetween(500, 8_000), () => {
+      const up = chance.pick(world.machines.filter(({ isUp }) => isUp));
+      if (member === undefined || up === undefined || world.isShipping) return undefined;
+      if (world.members.size >= MOST_MEMBERS) return undefined;
+      const { machine } = member.options;
+      const forMs = chance.between(1, 4) * world.timing.leaseDurationMs;
+      const afterMs = chance.logBetween(0.1, 50);
+      const uid = world.bear(up);
+      const cutWithNext = (): void =>
         member.onNextWrite(() => {
           if (world.isCalm) return;
           world.engine.after(afterMs, () => world.cut(machine, true));
           world.engine.after(forMs, () => world.cut(machine, false));
         });
-      });
-      return `${member.name} is cut off ${afterMs.toFixed(1)} ms after a write, and a member is born`;
+      whenTold(world, uid, cutWithNext);
+      return `a member is born, and ${member.name} is cut off ${afterMs.toFixed(1)} ms after it has sent that`;
     },
   ],
 ];

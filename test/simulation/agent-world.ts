@@ -65,7 +65,8 @@ export class AgentWorld {
   /** `onApiLoss: Hold`: what the agents ask each other over. */
   readonly peers: PeerNetwork | undefined;
   readonly #seed: number;
-  readonly #isShipping: boolean;
+  /** It makes and deletes the pods, too. */
+  readonly isShipping: boolean;
   readonly #chance: Chance;
   #born = 0;
   #violation: DatedViolation | undefined;
@@ -74,7 +75,7 @@ export class AgentWorld {
 
   constructor({ seed, faults, isShipping = false, isHold = false, print }: AgentWorldOptions) {
     const { engine } = this;
-    this.#isShipping = isShipping;
+    this.isShipping = isShipping;
     this.#seed = seed;
     this.#chance = new Chance(seed, 'agents');
     this.trace = new Trace(engine, print);
@@ -145,9 +146,9 @@ export class AgentWorld {
   begin(): void {
     const { leaseDurationMs } = this.timing;
     this.trace.note('begin', `${this.kind} ${JSON.stringify(this.timing)} ${JSON.stringify(timingOf(this.timing))}`);
-    if (this.#isShipping) {
+    if (this.isShipping) {
       this.pair?.begin();
-      this.cluster.create('user', SINGLETON_SERVICE, manifestWith(this.timing));
+      this.cluster.create('user', SINGLETON_SERVICE, manifestWith(this.timing, this.peers && 'Hold'));
       return this.operator.start();
     }
     this.cluster.create('operator', LEASE, {
@@ -160,8 +161,8 @@ export class AgentWorld {
     return this.operator.start();
   }
 
-  /** A new pod. */
-  bear(machine: Machine): void {
+  /** A new pod; its UID. */
+  bear(machine: Machine): string {
     this.#born += 1;
     const pod = `${SINGLETON}-${this.#born}`;
     const metadata = { name: pod, namespace: NAMESPACE };
@@ -169,6 +170,13 @@ export class AgentWorld {
     this.cluster.create('operator', POD, { apiVersion: 'v1', kind: 'Pod', metadata, spec });
     const uid = this.#podOf(pod)?.metadata.uid ?? '';
     this.#run(pod, uid, machine);
+    return uid;
+  }
+
+  /** `onApiLoss: Hold`: whether the Lease says that this one can be asked. */
+  isTold(uid: string): boolean {
+    const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
+    return lease?.metadata.annotations?.[ANNOTATION.members]?.includes(uid) === true;
   }
 
   /** Scheduler and kubelet of pods that the operator makes and deletes. */
@@ -236,7 +244,7 @@ export class AgentWorld {
       phase: member.hasEnded || this.pair?.isEvicted(member) === true ? 'Failed' : 'Running',
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
       containerStatuses: [{ name: 'app', ready, restartCount: member.restarts, ...this.#stateOf(member) }],
-      ...(this.#isShipping && {
+      ...(this.isShipping && {
         podIP: '10.0.0.1',
         initContainerStatuses: [{ name: AGENT_CONTAINER, ready, restartCount: 0, ...this.#stateOf(member) }],
       }),
@@ -246,7 +254,7 @@ export class AgentWorld {
   }
 
   #stateOf({ hasEnded }: Member): object {
-    if (!this.#isShipping) return {};
+    if (!this.isShipping) return {};
     return { state: hasEnded ? { terminated: { exitCode: 137, reason: 'Error' } } : { running: {} } };
   }
 
@@ -255,8 +263,8 @@ export class AgentWorld {
     if (!this.members.delete(member.options.uid)) return;
     const pod = this.#objectOf(member);
     const isGoing = pod?.metadata.deletionTimestamp !== undefined;
-    if (pod !== undefined && (isGoing || !this.#isShipping)) this.cluster.delete('kubelet', POD, pod, 0);
-    if (this.#isShipping) return;
+    if (pod !== undefined && (isGoing || !this.isShipping)) this.cluster.delete('kubelet', POD, pod, 0);
+    if (this.isShipping) return;
     const machine = this.#chance.pick(this.machines.filter(({ isUp }) => isUp));
     if (machine !== undefined) this.bear(machine);
   }
