@@ -38,6 +38,11 @@ describe('the environment of the agent', () => {
     });
   });
 
+  it('says how to ask the other agents, with Hold', () => {
+    const { hold } = parseSettings({ ...ENV, SINGLETON_ON_API_LOSS: 'Hold', SINGLETON_POD_IP: '10.0.0.9' });
+    expect(hold).toEqual({ uid: 'uid-0', podIp: '10.0.0.9', port: 8701, keyFile: '/run/singleton-key/key' });
+  });
+
   it.each([
     [{ SINGLETON_NAME: '' }, /SINGLETON_NAME is not set/],
     [{ SINGLETON_LEASE_DURATION_MS: '10s' }, /SINGLETON_LEASE_DURATION_MS is 10s, must be a whole number/],

@@ -23,7 +23,9 @@ export async function simulateAgents(options: RunOptions, isShipping = false): P
   const faults = quiet ? NO_FAULTS : wireFaults(new Chance(seed, 'network'));
   const world = new AgentWorld({ seed, faults, isShipping, isHold, print });
   world.begin();
-  const everyMs = chance.logBetween(1_000, 10_000);
+  // What needs a promise, an expiry and a grant takes longer than others leave it in peace.
+  const pace = isHold && new Chance(seed, 'hold pace').happens(0.5) ? 4 : 1;
+  const everyMs = chance.logBetween(1_000, 10_000) * pace;
   const stop = quiet ? undefined : nemesis(world, chance, (options.faultEverySeconds ?? everyMs / 1_000) * 1_000);
   await run(world.engine, minutes * 60_000);
   stop?.();

@@ -111,10 +111,10 @@ export const HOLD_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'operator-writes-the-set',
-    what: 'with a grant the set becomes all members, whom nobody has asked',
+    what: 'the set becomes all members as soon as the operator knows them, whom nobody has asked',
     file: OPERATOR,
-    find: "? { [ANNOTATION.holdSet]: '' } : undefined;",
+    find: 'annotations: { [ANNOTATION.members]: text } } });',
     replace:
-      "? { [ANNOTATION.holdSet]: '' } : { [ANNOTATION.holdSet]: pods.map(({ metadata }) => metadata.uid).join(' ') };",
+      "annotations: { [ANNOTATION.members]: text, [ANNOTATION.holdSet]: pods.map(({ metadata }) => metadata.uid).join(' ') } } });",
   },
 ].map(hold);
