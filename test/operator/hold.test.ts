@@ -118,8 +118,10 @@ describe('with Hold', () => {
     await stage.clock.advance(LEASE_MS - 1);
     await stage.settle();
     expect(stage.active).toBe(active);
-    // What people are told may come a second later.
-    await stage.clock.advance(1 + 1_000);
+    await stage.clock.advance(1);
+    await stage.settle();
+    // People are told a second later.
+    await stage.clock.advance(1_000);
     await stage.settle();
     expect(stage.condition('Blocked')?.message).toContain('hold-set');
   });
