@@ -26,8 +26,10 @@ export function leaseSeen({ singleton, lease, memory }: Snapshot, now: Instant):
   const { uid, resourceVersion } = lease;
   if (old?.uid === uid && old.resourceVersion === resourceVersion) return old;
   const isReplaced = old !== undefined && isOther(old, lease);
-  // Since an outage (an empty version stands for it) nobody was told of anything.
-  const toldAtMs = old?.resourceVersion === '' ? undefined : lease.toldAtMs;
+  // What a leader that is new, or was away (an empty version stands for it), was told before may be as old as an outage in
+  // which nobody could renew: an active that goes on by promises has its time from here.
+  const isAnew = lease.holdSet !== undefined && (old === undefined || old.resourceVersion === '');
+  const toldAtMs = isAnew ? undefined : lease.toldAtMs;
   const holdSet = lease.holdSet ?? (isReplaced ? old.holdSet : undefined);
   return {
     uid,

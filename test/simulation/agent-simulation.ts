@@ -391,7 +391,11 @@ const HOLD_FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
 /** @returns ends it */
 function nemesis(world: AgentWorld, chance: Chance, everyMs: number): () => void {
   const targets = { world, chance };
-  const faults = [...FAULTS, ...(world.pair === undefined ? [] : PAIR_FAULTS), ...(world.peers === undefined ? [] : HOLD_FAULTS)];
+  const faults = [
+    ...FAULTS,
+    ...(world.pair === undefined ? [] : PAIR_FAULTS),
+    ...(world.peers === undefined ? [] : HOLD_FAULTS),
+  ];
   const bag = faults.flatMap(([weight, fault]) => Array.from({ length: weight }, () => fault));
   atFirst(targets);
   let isOver = false;
