@@ -7,7 +7,7 @@ import type { Spec } from '../api/spec.ts';
 import { candidates, fitness, isServing } from './candidates.ts';
 import { expiresAtMs, isExpired, leaseDurationMs } from './expiry.ts';
 import { failuresWith } from './failures.ts';
-import { awaitsRenewal, boundHold, grantFencing, grantable, isFenced } from './fencing.ts';
+import { awaitsRenewal, grantFencing, grantable, isFenced } from './fencing.ts';
 import { firstHold } from './holds.ts';
 import {
   isEmpty,
@@ -85,10 +85,8 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
     return { actions: finish(snapshot, lease, holder), need: undefined, hold: undefined, recheckAtMs };
   }
   const { need, targets } = wanted;
-  const question = { snapshot, lease, now };
-  const hold =
-    firstHold({ snapshot, spec, need, candidates: targets, now }) ?? boundHold(targets, question, need.message);
-  const [target] = grantable(targets, question);
+  const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
+  const [target] = grantable(targets, { snapshot, lease, now });
   if (hold === undefined && target !== undefined) {
     const note = noteBefore(snapshot, lease, target);
     const steps = note.length > 0 ? note : moveTo(target, holder, { snapshot, spec, lease, need, now });

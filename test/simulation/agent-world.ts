@@ -345,15 +345,15 @@ export class AgentWorld {
   }
 
   /**
-   * An administrator sees that the holder is gone and that so is everybody who may have promised it something. Nobody can
-   * be granted by expiry then, and the operator has nothing else to go by.
+   * An administrator sees that nobody acts, and that everybody is gone who may have promised something. Nobody can be granted by
+   * expiry then, and the operator has nothing else to go by.
    */
   vouch(): void {
     const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
     if (this.peers === undefined || lease === undefined || this.checkers.acting.length > 0) return;
     const { holderIdentity: holder = '' } = lease.spec ?? {};
     const isThere = [...this.members.values()].some(
-      (member) => member.holder === holder || holdSetOf(lease).includes(member.options.uid),
+      (member) => member.holder !== holder && holdSetOf(lease).includes(member.options.uid),
     );
     if (isThere) return;
     this.trace.note('administrator', 'takes away the hold set, of which nobody is left');
