@@ -6,7 +6,7 @@ import type { FenceAction, FenceEvent, FenceRules, FenceState, Hook, Remembered,
 import { startFence, step } from '../core/fence.ts';
 import { watchLease } from './lease-watch.ts';
 import { LeaseError } from './ports.ts';
-import type { LeaseSource, WorkloadPort } from './ports.ts';
+import type { LeaseSource, NoPromise, PeerPort, Question, WorkloadPort } from './ports.ts';
 
 export interface AgentOptions {
   readonly rules: FenceRules;
@@ -14,6 +14,8 @@ export interface AgentOptions {
   readonly source: LeaseSource;
   readonly workload: WorkloadPort;
   readonly logger: Logger;
+  /** `onApiLoss: Hold`; absent: `Fence`. */
+  readonly peers?: PeerPort | undefined;
   /** Of an earlier process of this agent on this machine. */
   readonly remembered: Remembered | undefined;
   /** It has let go of everything, after `terminate`. */
@@ -23,6 +25,7 @@ export interface AgentOptions {
 const US_PER_MS = 1_000;
 
 type Write = FenceAction & { readonly kind: 'renew' | 'release' };
+type Ask = FenceAction & { readonly kind: 'ask' };
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -36,6 +39,10 @@ export class Agent {
   #cancelTimer: () => void = () => undefined;
   #hook: AbortController | undefined;
   #isHealthy = true;
+  #isWritten = true;
+  #refusal: NoPromise | undefined;
+  /** It goes on by promises, and said so. */
+  #isHeld = false;
   #complaint: string | undefined;
 
   constructor(options: AgentOptions) {
@@ -83,6 +90,13 @@ export class Agent {
     return this.#isHealthy;
   }
 
+  /** Somebody who has proven to be the holder of that term asks for a promise. Undefined: it is given, and written down. */
+  asked(question: Question): NoPromise | undefined {
+    this.#refusal = 'Unwritten';
+    this.hear({ kind: 'asked', ...question });
+    return this.#refusal;
+  }
+
   /**
    * The workload does not act under `term`, and has heard what was said with `sequence`. An answer to what was said before
    * the stop that is under way is no answer to it: it may have been told to act in between.
@@ -116,7 +130,7 @@ export class Agent {
     this.#state = state;
     if (state.workload.kind === 'stopping' && before.workload !== state.workload && before.workload.kind !== 'stopping')
       this.#stopSequence = this.nextSequence();
-    this.#log(before, state);
+    this.#log(before, state, event.kind);
     for (const action of actions) this.#perform(action);
   }
 
@@ -124,7 +138,8 @@ export class Agent {
     const { workload, source, clock, onExit } = this.#options;
     switch (action.kind) {
       case 'publish':
-        return workload.publish(action.told);
+        this.#isWritten = workload.publish(action.told);
+        return undefined;
       case 'read':
         return this.#ask(action.id, source.read());
       case 'renew':
@@ -138,6 +153,11 @@ export class Agent {
         return workload.kill();
       case 'answerProbe':
         this.#isHealthy = action.healthy;
+        return undefined;
+      case 'ask':
+        return this.#askPeers(action);
+      case 'answerQuestion':
+        this.#refusal = action.refusal ?? (this.#isWritten ? undefined : 'Unwritten');
         return undefined;
       case 'setTimer': {
         this.#cancelTimer();
@@ -153,8 +173,24 @@ export class Agent {
     }
   }
 
-  #written({ kind, lease }: Write): Lease {
-    return kind === 'renew' ? renewedLease(lease, this.#options.clock.wallMs()) : releasedLease(lease);
+  #written({ kind, lease, holdSet }: Write): Lease {
+    return kind === 'renew' ? renewedLease(lease, this.#options.clock.wallMs(), holdSet) : releasedLease(lease);
+  }
+
+  #askPeers({ peers, term, askedAtMs }: Ask): void {
+    const { peers: port, rules, logger } = this.#options;
+    const forMs = rules.hold?.promiseMs;
+    if (port === undefined || forMs === undefined) return;
+    for (const peer of peers) {
+      const { uid, pod } = peer;
+      port.ask(peer, { holder: rules.holder, term, forMs }).then(
+        (refusal) => {
+          if (refusal === undefined) this.hear({ kind: 'promised', uid, term, askedAtMs });
+          else logger.warn('a member does not promise to stay standby', { pod, refusal });
+        },
+        (error: unknown) => logger.warn('a member does not answer', { pod, error: messageOf(error) }),
+      );
+    }
   }
 
   #ask(id: number, answer: Promise<Lease>): void {
@@ -198,16 +234,33 @@ export class Agent {
     this.#options.logger.warn(message, { error: messageOf(error) });
   }
 
-  #log({ workload: before, lease: known }: FenceState, { workload: after, lease, rules }: FenceState): void {
+  #log(
+    { workload: before, lease: known }: FenceState,
+    { workload: after, lease, rules }: FenceState,
+    event: FenceEvent['kind'],
+  ): void {
     const { logger } = this.#options;
     if (isRefused(lease, rules.holder) && lease !== known)
       logger.error('the Lease names this pod with a term that it must refuse', {
         term: lease.sight?.term,
         highest: lease.highest.term,
       });
+    this.#logHold(before, after, event);
     if (before.kind === after.kind) return;
     const term = after.kind === 'stopped' ? undefined : after.term;
     logger.info(`the workload is ${after.kind}`, { term, ...(after.kind === 'stopping' && { reason: after.reason }) });
+  }
+
+  /** Once for each time that it begins, and ends. */
+  #logHold(before: FenceState['workload'], after: FenceState['workload'], event: FenceEvent['kind']): void {
+    const isActive = after.kind === 'active';
+    const isLater = isActive && before.kind === 'active' && after.untilMs > before.untilMs;
+    const isHeld = isActive && (isLater ? event === 'promised' : this.#isHeld);
+    if (isHeld === this.#isHeld) return;
+    this.#isHeld = isHeld;
+    if (isHeld)
+      this.#options.logger.warn('the Lease cannot be renewed: the active goes on by the promises of all members');
+    else if (isActive) this.#options.logger.info('the Lease is renewed again');
   }
 }
 

@@ -1,6 +1,8 @@
 /** What the agent needs of the outside world, so that a simulator can stand in for it. */
 import type { Lease } from '../api/objects.ts';
+import type { Refusal } from '../core/fence-hold.ts';
 import type { Hook, Remembered } from '../core/fence-types.ts';
+import type { Peer } from '../core/hold-set.ts';
 
 /** The one Lease on the API server. Every method rejects with `LeaseError`. */
 export interface LeaseSource {
@@ -31,8 +33,26 @@ export interface HookCall {
 
 /** The workload, and those who watch its state. */
 export interface WorkloadPort {
-  publish(told: Remembered): void;
+  /** @returns false when it could not be written down: what rests on its being remembered must not be done */
+  publish(told: Remembered): boolean;
   /** Resolves when it was answered with success; rejects otherwise. */
   callHook(call: HookCall, signal: AbortSignal): Promise<void>;
   kill(): void;
 }
+
+/** What the active asks of another member, `onApiLoss: Hold`. */
+export interface Question {
+  /** The asker's identity in the Lease. */
+  readonly holder: string;
+  readonly term: number;
+  /** So long the promise has to last at least. */
+  readonly forMs: number;
+}
+
+export interface PeerPort {
+  /** Resolves with the proven answer of that very pod: undefined is its promise. Rejects when there is none. */
+  ask(peer: Peer, question: Question): Promise<NoPromise | undefined>;
+}
+
+/** `Unwritten`: it could not be written down. */
+export type NoPromise = Refusal | 'Unwritten';

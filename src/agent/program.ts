@@ -6,6 +6,8 @@ import type { FenceRules, Remembered } from '../core/fence-types.ts';
 import { Agent } from './agent.ts';
 import { callHook, urlOf } from './hooks.ts';
 import type { LeaseSource, WorkloadPort } from './ports.ts';
+import { peerPort, servePeers } from './peers.ts';
+import type { PeerOptions, PeerServer } from './peers.ts';
 import { killAll } from './processes.ts';
 import { serveAgent } from './server.ts';
 import type { AgentServer } from './server.ts';
@@ -29,6 +31,8 @@ export interface ProgramOptions {
 export interface Program {
   readonly server: AgentServer;
   readonly agent: Agent;
+  /** `onApiLoss: Hold`: where the other agents ask. */
+  readonly peerServer: PeerServer | undefined;
   close(): Promise<void>;
 }
 
@@ -52,7 +56,9 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     onGone: () => agent.hear({ kind: 'gone' }),
   });
   const workload = workloadPort(options, rules, watchers, () => agent.nextSequence());
-  const agent: Agent = new Agent({ rules, clock, source, workload, logger, remembered, onExit });
+  const peering = peeringOf(settings, rules, logger);
+  const peers = peering && peerPort(peering, peering.port);
+  const agent: Agent = new Agent({ rules, clock, source, workload, logger, remembered, onExit, peers });
   const probes = userProbes(settings, clock);
   const server = await serveAgent({
     port: settings.port,
@@ -62,26 +68,41 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     probe: (container) => [agent.probe(container), probes.get(container)?.isHealthy ?? true].every(Boolean),
     isStopping: () => agent.isStopping,
   });
+  const peerServer = peering && (await servePeers(peering, (question) => agent.asked(question)));
   agent.start();
   const look = settings.timing.enforcement === 'Signal' ? lookForProcesses(agent, options.processes) : undefined;
   return {
     server,
     agent,
+    peerServer,
     close: async () => {
       clearInterval(look);
       agent.close();
       watchers.close();
       await server.close();
+      await peerServer?.close();
     },
   };
 }
 
-const rulesOf = ({ timing, holder, hooks, probes }: AgentSettings): FenceRules =>
+/** Undefined: this agent asks nobody, and nobody asks it. */
+function peeringOf(
+  { hold, namespace, singleton }: AgentSettings,
+  { requestDeadlineMs: deadlineMs }: FenceRules,
+  logger: Logger,
+): PeerOptions | undefined {
+  if (hold === undefined) return undefined;
+  const { uid, podIp: host, port, keyFile } = hold;
+  return { namespace, singleton, uid, host, port, keyFile, deadlineMs, logger };
+}
+
+const rulesOf = ({ timing, holder, hooks, probes, hold }: AgentSettings): FenceRules =>
   fenceRules({
     ...timing,
     holder,
     hooks: { activate: hooks.activate !== undefined, deactivate: hooks.deactivate !== undefined },
     containers: [...probes.keys()],
+    holdAs: hold?.uid,
   });
 
 function workloadPort(
@@ -95,16 +116,19 @@ function workloadPort(
   let last: Remembered['report'] | undefined;
   return {
     publish: (told: Remembered) => {
+      let isWritten = true;
       // Written down before anybody is told: an agent that dies in between remembers too much rather than too little.
       try {
         writeState(stateFile, stateText(told.report, clock, nextSequence()), told);
       } catch (error) {
         // To be told to stop is worth more than a note.
         logger.error('the state could not be written', { file: stateFile, error: String(error) });
+        isWritten = false;
       }
       // Terms that others hold are nothing that the workload is told.
       if (told.report !== last) watchers.publish();
       last = told.report;
+      return isWritten;
     },
     callHook: (call, signal) => callHook(urlOf(hooks, call.hook), call, deadlines[call.hook], signal),
     kill: () => {

@@ -32,18 +32,23 @@ export async function serveAgent(options: ServerOptions): Promise<AgentServer> {
   await listen(server, options.port);
   return {
     port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close: () => closeServer(server),
   };
 }
 
-function listen(server: Server, port: number): Promise<void> {
+/** With all who are connected. */
+export function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+/** Rejects when the port is taken. */
+export function listen(server: Server, port: number, host?: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port }, resolve);
+    server.listen({ port, ...(host !== undefined && host !== '' && { host }) }, resolve);
   });
 }
 

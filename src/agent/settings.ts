@@ -16,9 +16,20 @@ export interface AgentSettings {
   readonly hooks: HookUrls;
   /** By container: the probe that the user gave it; undefined: none. */
   readonly probes: ReadonlyMap<string, UserProbeSpec | undefined>;
+  /** `onApiLoss: Hold`; undefined: `Fence`. */
+  readonly hold: HoldSettings | undefined;
   readonly apiHost: string;
   readonly apiPort: number;
   readonly accountDir: string;
+}
+
+/** How the agents ask each other. */
+export interface HoldSettings {
+  readonly uid: string;
+  readonly podIp: string;
+  /** The same in all members. */
+  readonly port: number;
+  readonly keyFile: string;
 }
 
 /** One line that says which variable is wrong and why. */
@@ -37,8 +48,6 @@ export function parseSettings(env: Environment): AgentSettings {
   const timing = timingIn(env);
   const broken = renewalSumBroken(timing) ?? expirySumBroken(timing);
   if (broken !== undefined) throw new SettingsError(broken);
-  if (env['SINGLETON_ON_API_LOSS'] === 'Hold')
-    throw new SettingsError('SINGLETON_ON_API_LOSS: this agent knows Fence only');
   return {
     singleton: required(env, 'SINGLETON_NAME'),
     namespace,
@@ -49,9 +58,22 @@ export function parseSettings(env: Environment): AgentSettings {
     timing,
     hooks: { activate: url(env, 'SINGLETON_ON_ACTIVATE_URL'), deactivate: url(env, 'SINGLETON_ON_DEACTIVATE_URL') },
     probes: probesIn(env),
+    hold: holdIn(env),
     apiHost: required(env, 'KUBERNETES_SERVICE_HOST'),
     apiPort: number(env, 'KUBERNETES_SERVICE_PORT', 443),
     accountDir: env['SINGLETON_SERVICE_ACCOUNT_DIR'] ?? '/var/run/secrets/kubernetes.io/serviceaccount',
+  };
+}
+
+function holdIn(env: Environment): HoldSettings | undefined {
+  const text = env['SINGLETON_ON_API_LOSS'] ?? 'Fence';
+  if (text === 'Fence') return undefined;
+  if (text !== 'Hold') throw new SettingsError(`SINGLETON_ON_API_LOSS is ${text}, must be Fence or Hold`);
+  return {
+    uid: required(env, 'SINGLETON_POD_UID'),
+    podIp: env['SINGLETON_POD_IP'] ?? '',
+    port: number(env, 'SINGLETON_PEER_PORT', 8701),
+    keyFile: env['SINGLETON_KEY_FILE'] ?? '/run/singleton-key/key',
   };
 }
 

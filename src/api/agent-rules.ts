@@ -1,5 +1,5 @@
 /** What mode `Agent` demands of a spec, beside the sums of its times. See rules.ts. */
-import { AGENT_CONTAINER, STATE_VOLUME } from './names.ts';
+import { AGENT_CONTAINER, KEY_VOLUME, STATE_VOLUME } from './names.ts';
 import { type Problem, problem, show } from './problems.ts';
 import type { Rule } from './rules.ts';
 import type { StructuredSpec } from './schema.ts';
@@ -64,7 +64,7 @@ const takenNames: Rule = {
   },
 };
 
-const TAKEN: readonly string[] = [AGENT_CONTAINER, STATE_VOLUME, `${AGENT_CONTAINER}-token`];
+const TAKEN: readonly string[] = [AGENT_CONTAINER, STATE_VOLUME, `${AGENT_CONTAINER}-token`, KEY_VOLUME];
 
 function named(spec: StructuredSpec, list: string): Problem[] {
   const all: unknown = spec.template?.spec[list];

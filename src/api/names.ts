@@ -35,11 +35,18 @@ export const ANNOTATION = {
   releaseRequested: `${GROUP}/release-requested`,
   /** On the Lease, by the operator: what the release is asked for, as JSON (see core/release.ts). */
   release: `${GROUP}/release`,
+  /** On the Lease, mode `Agent` with `onApiLoss: Hold`, by the operator: the members and where their agents answer, as JSON. */
+  members: `${GROUP}/members`,
+  /** On the Lease, the same mode, by the active's agent: who has to promise before it goes on without renewing (core/hold-set.ts). */
+  holdSet: `${GROUP}/hold-set`,
 } as const;
 
 /** The container that the operator puts beside the workload in fencing mode `Agent`, and the volume that they share. */
 export const AGENT_CONTAINER = 'singleton-agent';
 export const STATE_VOLUME = 'singleton-state';
+/** With the agents' key, and the one entry of its Secret. */
+export const KEY_VOLUME = 'singleton-agent-key';
+export const KEY_ENTRY = 'key';
 
 /** Environment of the agent, and of the workload beside it. */
 export const AGENT_ENV = {
@@ -57,6 +64,9 @@ export const AGENT_ENV = {
   stopGraceMs: 'SINGLETON_STOP_GRACE_MS',
   enforcement: 'SINGLETON_ENFORCEMENT',
   onApiLoss: 'SINGLETON_ON_API_LOSS',
+  podIp: 'SINGLETON_POD_IP',
+  peerPort: 'SINGLETON_PEER_PORT',
+  keyFile: 'SINGLETON_KEY_FILE',
   onActivateUrl: 'SINGLETON_ON_ACTIVATE_URL',
   onDeactivateUrl: 'SINGLETON_ON_DEACTIVATE_URL',
 } as const;
@@ -80,6 +90,8 @@ export const serviceName = (singleton: string): string => singleton;
 export const budgetName = (singleton: string): string => singleton;
 /** ServiceAccount, Role and RoleBinding of the members' agents. */
 export const agentAccessName = (singleton: string): string => `${singleton}-agent`;
+/** Secret with the key by which the members' agents know each other, `onApiLoss: Hold`. */
+export const agentKeyName = (singleton: string): string => `${singleton}-agent-key`;
 export const headlessServiceName = (singleton: string): string => `${singleton}-members`;
 
 /**

@@ -14,13 +14,7 @@ export interface NotYet {
   readonly isSet: (spec: Spec) => boolean;
 }
 
-export const NOT_YET: readonly NotYet[] = [
-  {
-    path: 'spec.fencing.onApiLoss',
-    sentence: 'Hold behaves as Fence.',
-    isSet: ({ fencing }) => fencing.onApiLoss === 'Hold',
-  },
-];
+export const NOT_YET: readonly NotYet[] = [];
 
 /** The paths of `NOT_YET` that the spec sets to something other than the default, for the operator to tell its user. */
 export const notYetActedUpon = (spec: Spec): string[] =>

@@ -79,6 +79,12 @@ export const expirySum = (input: TimingInput): string => {
   );
 };
 
+/**
+ * `onApiLoss: Hold`: how long a standby promises not to become active. By whichever clock, whoever it was promised to is dead
+ * by then, unless it was promised again.
+ */
+export const promiseMs = (input: TimingInput): number => expirySumOf(input).sumMs;
+
 /** The old active must be dead before anybody may hold its lease for expired. Undefined: it holds. */
 export const expirySumBroken = (input: TimingInput): string | undefined => {
   const { fenceDeadlineMs, clockRateMarginMs, enforcementDelayMs, sumMs } = expirySumOf(input);

@@ -1,7 +1,7 @@
 /** What the members' agents may do: read and write the one Lease, and nothing else. */
-import { agentAccessName, leaseName } from '../api/names.ts';
+import { agentAccessName, agentKeyName, leaseName } from '../api/names.ts';
 import type { Spec } from '../api/spec.ts';
-import { ownAccount } from './agent-pod.ts';
+import { isHolding, ownAccount } from './agent-pod.ts';
 import { ownedMeta } from './objects.ts';
 import type { AgentAccess } from './plan.ts';
 import type { SingletonView } from './snapshot.ts';
@@ -41,5 +41,13 @@ export function agentAccess(singleton: SingletonView, spec: Spec): AgentAccess {
       roleRef: { apiGroup, kind: 'Role', name: metadata.name },
       subjects: [{ kind: 'ServiceAccount', name, namespace: singleton.namespace }],
     },
+    ...(isHolding(spec) && {
+      key: {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        type: 'Opaque',
+        metadata: ownedMeta(singleton, agentKeyName(singleton.name)),
+      },
+    }),
   };
 }

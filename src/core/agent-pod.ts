@@ -2,11 +2,23 @@
  * What mode `Agent` adds to a member's pod: the agent beside the workload, the volume through which they speak, and the
  * liveness probes by which the kubelet stops a workload that does not stop. Nothing of it in mode `Routing`.
  */
-import { AGENT_CONTAINER, AGENT_ENV, STATE_VOLUME, agentAccessName, leaseName } from '../api/names.ts';
+import {
+  AGENT_CONTAINER,
+  AGENT_ENV,
+  KEY_ENTRY,
+  KEY_VOLUME,
+  STATE_VOLUME,
+  agentAccessName,
+  agentKeyName,
+  leaseName,
+} from '../api/names.ts';
 import type { PodTemplate, Spec } from '../api/spec.ts';
 import type { AgentPlatform, SingletonView } from './snapshot.ts';
 
 export const AGENT_PORT = 8700;
+/** Where the agents ask each other, `onApiLoss: Hold`. */
+export const PEER_PORT = 8701;
+const KEY_DIR = '/run/singleton-key';
 const STATE_DIR = '/run/singleton';
 const STATE_FILE = `${STATE_DIR}/state.json`;
 const TOKEN_VOLUME = 'singleton-agent-token';
@@ -54,7 +66,7 @@ export function withAgent(template: PodSpec, question: AgentQuestion): object {
     ...(spec.fencing.enforcement === 'Signal' && { shareProcessNamespace: true }),
     // Of what a probe ends, and of what is deleted on a node that is cut off: there nobody probes it any more.
     ...(isProbed && { terminationGracePeriodSeconds: graceSeconds(spec) }),
-    volumes: [...listOf(template['volumes']), stateVolume, tokenVolume],
+    volumes: [...listOf(template['volumes']), stateVolume, tokenVolume, ...keyVolume(question)],
     // First, so that it runs before what it is to stop, and ends after it.
     ...(platform.hasSidecars
       ? { initContainers: [{ ...agent, restartPolicy: 'Always' }, ...inits], containers: workload }
@@ -83,6 +95,23 @@ const tokenVolume = {
   },
 };
 
+export const isHolding = ({ fencing }: Spec): boolean => fencing.mode === 'Agent' && fencing.onApiLoss === 'Hold';
+
+/** The agent reads it when it asks, and is asked: a Secret that was made anew gets there in a minute or so. */
+const keyVolume = ({ singleton, spec }: AgentQuestion): object[] =>
+  isHolding(spec)
+    ? [
+        {
+          name: KEY_VOLUME,
+          secret: {
+            secretName: agentKeyName(singleton.name),
+            defaultMode: 0o444,
+            items: [{ key: KEY_ENTRY, path: KEY_ENTRY }],
+          },
+        },
+      ]
+    : [];
+
 /** Of the ServiceAccount that the template names. */
 export function ownAccount({ template }: Spec): string | undefined {
   const name = template?.spec['serviceAccountName'] ?? template?.spec['serviceAccount'];
@@ -98,13 +127,17 @@ function agentContainer(template: PodSpec, { singleton, spec, platform }: AgentQ
     imagePullPolicy: 'IfNotPresent',
     command: ['node', ...AGENT_NODE_FLAGS, '/app/agent-main.js'],
     env: [...agentEnv(singleton, spec), ...livenessEnv(template, spec)],
-    ports: [{ name: AGENT_CONTAINER, containerPort: AGENT_PORT, protocol: 'TCP' }],
+    ports: [
+      { name: AGENT_CONTAINER, containerPort: AGENT_PORT, protocol: 'TCP' },
+      ...(isHolding(spec) ? [{ name: 'singleton-peer', containerPort: PEER_PORT, protocol: 'TCP' }] : []),
+    ],
     // No readiness probe: a standby is Ready when its workload is.
     resources: { requests: { cpu: '10m', memory: '48Mi' }, limits: { memory: '128Mi' } },
     securityContext: securityContext(template, spec),
     volumeMounts: [
       { name: STATE_VOLUME, mountPath: STATE_DIR },
       { name: TOKEN_VOLUME, mountPath: TOKEN_DIR, readOnly: true },
+      ...(isHolding(spec) ? [{ name: KEY_VOLUME, mountPath: KEY_DIR, readOnly: true }] : []),
     ],
   };
 }
@@ -127,7 +160,14 @@ function agentEnv({ name, namespace }: SingletonView, spec: Spec): Env[] {
     text(AGENT_ENV.renewIntervalMs, election.renewIntervalMs),
     text(AGENT_ENV.stopGraceMs, fencing.stopGraceMs),
     text(AGENT_ENV.enforcement, fencing.enforcement),
-    text(AGENT_ENV.onApiLoss, 'Fence'),
+    text(AGENT_ENV.onApiLoss, fencing.onApiLoss),
+    ...(isHolding(spec)
+      ? [
+          { name: AGENT_ENV.podIp, valueFrom: ofPod('status.podIP') },
+          text(AGENT_ENV.peerPort, PEER_PORT),
+          text(AGENT_ENV.keyFile, `${KEY_DIR}/${KEY_ENTRY}`),
+        ]
+      : []),
     ...hook(AGENT_ENV.onActivateUrl, onActivate),
     ...hook(AGENT_ENV.onDeactivateUrl, onDeactivate),
   ];

@@ -19,6 +19,7 @@ import { takenNames } from './holds.ts';
 import { planBudget } from './budget.ts';
 import { planLease } from './lease.ts';
 import type { LeasePlan } from './lease.ts';
+import { planMembers as planPeers } from './hold-members.ts';
 import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
@@ -45,6 +46,9 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   // A grant writes the Lease itself: a request is left to the next look.
   const isFree = lease.inOrder !== undefined && !move.actions.some(isGrant);
   const request = isFree ? planRequest({ snapshot, spec, lease: lease.inOrder, now }) : undefined;
+  // Another write of the Lease would refuse it, or be refused by it.
+  const isOnly = isFree && request?.actions.length === 0 && !move.actions.some(({ kind }) => kind === 'requestRelease');
+  const peers = isOnly && lease.inOrder !== undefined ? planPeers(snapshot, lease.inOrder) : [];
   const planMembers = isAdopting(spec) ? planAdoption : planMembership;
   const members = planMembers(snapshot, spec, { active: activesAfter(lease, move), now });
   const services = planServices(snapshot, spec, members.actions);
@@ -52,7 +56,7 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
   const failed = snapshot.memory.failure?.kind;
   const work = {
     urgent: [...lease.actions, ...move.actions],
-    request: request?.actions ?? [],
+    request: [...(request?.actions ?? []), ...peers],
     other: [...services, ...members.actions, ...planBudget(snapshot, spec)],
   };
   const told = isToldNow(work, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;

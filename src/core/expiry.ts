@@ -25,12 +25,19 @@ export function leaseSeen({ singleton, lease, memory }: Snapshot, now: Instant):
   if (lease?.ours !== true) return old && { ...old, isReplaced: true };
   const { uid, resourceVersion } = lease;
   if (old?.uid === uid && old.resourceVersion === resourceVersion) return old;
+  const isReplaced = old !== undefined && isOther(old, lease);
+  // What a leader that is new, or was away (an empty version stands for it), was told before may be as old as an outage in
+  // which nobody could renew: an active that goes on by promises has its time from here.
+  const isAnew = lease.holdSet !== undefined && (old === undefined || old.resourceVersion === '');
+  const toldAtMs = isAnew ? undefined : lease.toldAtMs;
+  const holdSet = lease.holdSet ?? (isReplaced ? old.holdSet : undefined);
   return {
     uid,
     resourceVersion,
-    sinceMs: Math.min(lease.toldAtMs ?? now.monotonicMs, now.monotonicMs),
-    isReplaced: old !== undefined && isOther(old, lease),
+    sinceMs: Math.min(toldAtMs ?? now.monotonicMs, now.monotonicMs),
+    isReplaced,
     term: Math.max(old?.term ?? 0, lease.move?.term ?? 0),
+    ...(holdSet !== undefined && { holdSet }),
   };
 }
 

@@ -9,6 +9,8 @@ import { ANNOTATION } from '../api/names.ts';
 import type { Lease } from '../api/objects.ts';
 import { toMicroTime } from '../api/time.ts';
 import { compareVersions } from '../api/versions.ts';
+import type { HoldSet } from './hold-set.ts';
+import { holdSetText } from './hold-set.ts';
 import { highestCredible, parseTerm } from './lease.ts';
 
 /** The Lease, as it was read or watched. */
@@ -96,19 +98,26 @@ export function heldTerm({ sight, highest }: LeaseKnowledge, holder: string): nu
 export const isRefused = (known: LeaseKnowledge, holder: string): boolean =>
   known.sight?.holder === holder && heldTerm(known, holder) === undefined;
 
-/** What a renewal writes. The time is for people: nobody compares it with a clock. */
-export const renewedLease = ({ object, term }: Sight, wallMs: number): Lease => ({
-  ...annotated(object, ANNOTATION.renewedTerm, term),
+/**
+ * What a renewal writes. The time is for people: nobody compares it with a clock.
+ *
+ * @param holdSet undefined: it stays as it is
+ */
+export const renewedLease = ({ object, term }: Sight, wallMs: number, holdSet?: HoldSet): Lease => ({
+  ...annotated(object, {
+    [ANNOTATION.renewedTerm]: String(term),
+    ...(holdSet !== undefined && { [ANNOTATION.holdSet]: holdSetText(holdSet) }),
+  }),
   spec: { ...object.spec, renewTime: toMicroTime(wallMs) },
 });
 
 /** What a release writes: nobody holds it, and the term stays. */
 export const releasedLease = ({ object, term }: Sight): Lease => ({
-  ...annotated(object, ANNOTATION.releasedTerm, term),
+  ...annotated(object, { [ANNOTATION.releasedTerm]: String(term) }),
   spec: { ...object.spec, holderIdentity: '' },
 });
 
-const annotated = (object: Lease, annotation: string, term: number): Lease => ({
+const annotated = (object: Lease, annotations: Readonly<Record<string, string>>): Lease => ({
   ...object,
-  metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, [annotation]: String(term) } },
+  metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, ...annotations } },
 });

@@ -1,8 +1,10 @@
 /** What the agent asks of the API server, one request at a time: a renewal, a release, or to read what it has missed. */
 import type { Sight } from './fence-lease.ts';
+import { mayActivateAtMs, sentWith, setToWrite } from './fence-hold.ts';
 import { heldTerm } from './fence-lease.ts';
 import { isBeyondReach } from './fence-stop.ts';
 import type { FenceAction, FenceState, Request, RequestKind } from './fence-types.ts';
+import type { HoldSet } from './hold-set.ts';
 
 /** Whether the term that is held will be released instead of renewed, as soon as the workload has stopped. */
 export function givesUp(state: FenceState): boolean {
@@ -22,10 +24,11 @@ function wanted(state: FenceState, nowMs: number): RequestKind | undefined {
   return workload.term === term && !isBeyondReach(state, nowMs) ? 'renew' : undefined;
 }
 
-/** A term that was never renewed is renewed at once. */
+/** A term that was never renewed is renewed at once, or when nothing that was promised stands against it. */
 function dueAtMs(state: FenceState, kind: RequestKind): number {
   const { workload, retryAtMs, renewAtMs } = state;
-  return kind === 'renew' && workload.kind !== 'stopped' ? Math.max(renewAtMs, retryAtMs) : retryAtMs;
+  if (kind !== 'renew') return retryAtMs;
+  return Math.max(retryAtMs, workload.kind === 'stopped' ? mayActivateAtMs(state) : renewAtMs);
 }
 
 export function sendDue(state: FenceState, nowMs: number): readonly [FenceState, readonly FenceAction[]] {
@@ -35,11 +38,14 @@ export function sendDue(state: FenceState, nowMs: number): readonly [FenceState,
   const id = state.lastId + 1;
   const request: Request = { id, kind, term: sight?.term ?? 0, sentAtMs: nowMs, overdue: false };
   const requests = [...state.requests.filter((one) => isWorthWaiting(state, one, nowMs)), request];
-  return [{ ...state, requests, lastId: id }, [action(kind, id, sight)]];
+  const holdSet = kind === 'renew' ? setToWrite(state) : undefined;
+  const next = sentWith({ ...state, requests, lastId: id }, id, holdSet);
+  return [next, [action(kind, id, sight, holdSet)]];
 }
 
-function action(kind: RequestKind, id: number, sight: Sight | undefined): FenceAction {
-  return kind === 'read' || sight === undefined ? { kind: 'read', id } : { kind, id, lease: sight };
+function action(kind: RequestKind, id: number, sight: Sight | undefined, holdSet: HoldSet | undefined): FenceAction {
+  if (kind === 'read' || sight === undefined) return { kind: 'read', id };
+  return { kind, id, lease: sight, ...(holdSet !== undefined && { holdSet }) };
 }
 
 const isWaiting = ({ requests }: FenceState): boolean => requests.some(({ overdue }) => !overdue);

@@ -1,6 +1,8 @@
 /** What goes into the agent's step function and what comes out of it (core/fence.ts). All times are milliseconds of the agent's monotonic clock. */
 import type { Enforcement } from '../api/timing.ts';
+import type { Given, HoldRules, HoldState, Refusal } from './fence-hold.ts';
 import type { LeaseKnowledge, Sight } from './fence-lease.ts';
+import type { HoldSet, Peer } from './hold-set.ts';
 
 export interface FenceRules {
   /** `<podName>_<podUID>` of this agent's pod. */
@@ -18,6 +20,8 @@ export interface FenceRules {
   readonly hooks: { readonly activate: boolean; readonly deactivate: boolean };
   /** Whose liveness probes the agent answers. */
   readonly containers: readonly string[];
+  /** `onApiLoss: Hold`; absent: `Fence`. */
+  readonly hold?: HoldRules;
 }
 
 export type StopReason =
@@ -88,6 +92,8 @@ export interface FenceState {
   readonly timerAtMs: number | undefined;
   /** As it was published last. */
   readonly told: Remembered;
+  /** `onApiLoss: Hold` (fence-hold.ts); absent: `Fence`. */
+  readonly hold?: HoldState;
 }
 
 /** What the workload is told. Whoever reads it later must look at `untilMs` too. */
@@ -107,6 +113,8 @@ export interface Remembered {
   /** The workload was started and is not known to have stopped. */
   readonly mayAct: boolean;
   readonly highest: LeaseKnowledge['highest'];
+  /** The last that was given. */
+  readonly promise?: Given;
 }
 
 export type FenceEvent =
@@ -129,13 +137,21 @@ export type FenceEvent =
   | { readonly kind: 'gone' }
   /** The kubelet asks whether this container is alive. */
   | { readonly kind: 'probed'; readonly container: string }
+  /** The active of a term, by its own proven word, asks for a promise of at least so long. */
+  | { readonly kind: 'asked'; readonly holder: string; readonly term: number; readonly forMs: number }
+  /** The member `uid` has promised; `askedAtMs`: before it was asked. */
+  | { readonly kind: 'promised'; readonly uid: string; readonly term: number; readonly askedAtMs: number }
   /** SIGTERM. */
   | { readonly kind: 'terminate' };
 
 export type FenceAction =
   | { readonly kind: 'read'; readonly id: number }
   /** Replace the Lease by `renewedLease(lease)`, on condition of its resourceVersion; `releasedLease` to release. */
-  | { readonly kind: 'renew' | 'release'; readonly id: number; readonly lease: Sight }
+  | { readonly kind: 'renew' | 'release'; readonly id: number; readonly lease: Sight; readonly holdSet?: HoldSet }
+  /** Each for a promise, as the holder of this term. */
+  | { readonly kind: 'ask'; readonly peers: readonly Peer[]; readonly term: number; readonly askedAtMs: number }
+  /** Undefined: it is promised, as soon as that is written down. */
+  | { readonly kind: 'answerQuestion'; readonly refusal: Refusal | undefined }
   /** Tell the workload, and write it down. */
   | { readonly kind: 'publish'; readonly told: Remembered }
   | { readonly kind: 'callHook'; readonly hook: Hook; readonly term: number }

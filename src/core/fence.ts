@@ -8,10 +8,22 @@
  * stop is stopped by `fencing.enforcement`. An answer that comes late counts from when its request was sent, so it may
  * be worth nothing. The Lease is released only after an acknowledged stop; else it expires.
  *
+ * `onApiLoss: Hold` puts the deadline off without a renewal: fence-hold.ts.
+ *
  * Not promised: that a frozen machine acts no more when it wakes up, for the time it takes to look at its clock.
  */
 import type { TimingInput } from '../api/timing.ts';
-import { timingOf } from '../api/timing.ts';
+import { promiseMs, timingOf } from '../api/timing.ts';
+import {
+  answerQuestion,
+  askWhenDue,
+  beginsToHold,
+  mayActivateAtMs,
+  promised,
+  setConfirmed,
+  startHold,
+  wakesForHold,
+} from './fence-hold.ts';
 import { heldTerm, sees } from './fence-lease.ts';
 import { givesUp, sendDue, wakesForRequest } from './fence-requests.ts';
 import {
@@ -28,10 +40,14 @@ import type { FenceAction, FenceEvent, FenceRules, FenceState, Remembered, Repor
 /** A state, and what has to be done to get there, in this order. */
 export type Step = readonly [FenceState, readonly FenceAction[]];
 
+/** `holdAs`: the pod's UID; with it its agent knows `onApiLoss: Hold`. */
+export type RulesInput = TimingInput &
+  Pick<FenceRules, 'holder' | 'hooks' | 'containers'> & { readonly holdAs?: string | undefined };
+
 /** Of what is left after a renewal's interval, two requests fit in before the deadline. */
-export function fenceRules(input: TimingInput & Pick<FenceRules, 'holder' | 'hooks' | 'containers'>): FenceRules {
+export function fenceRules(input: RulesInput): FenceRules {
   const { fenceDeadlineMs } = timingOf(input);
-  const { holder, hooks, containers, renewIntervalMs, stopGraceMs, enforcement } = input;
+  const { holder, hooks, containers, renewIntervalMs, stopGraceMs, enforcement, holdAs } = input;
   const requestDeadlineMs = (fenceDeadlineMs - renewIntervalMs) / 2;
   const retryMs = renewIntervalMs / 10;
   return {
@@ -44,6 +60,7 @@ export function fenceRules(input: TimingInput & Pick<FenceRules, 'holder' | 'hoo
     enforcement,
     requestDeadlineMs,
     retryMs,
+    ...(holdAs !== undefined && { hold: { uid: holdAs, promiseMs: promiseMs(input) } }),
   };
 }
 
@@ -76,14 +93,16 @@ export function startFence(rules: FenceRules, remembered: Remembered | undefined
       report: before ?? { active: false, term: 0, sinceMs: nowMs, untilMs: 0 },
       mayAct: remembered?.mayAct ?? false,
       highest: remembered?.highest ?? NO_TERM,
+      ...(remembered?.promise !== undefined && { promise: remembered.promise }),
     },
+    ...(rules.hold !== undefined && { hold: startHold(rules.hold, remembered, nowMs) }),
   };
 }
 
 const NO_TERM = { term: 0, holder: '' };
 
 /** In this order: what is over is stopped before anything else is looked at. */
-const PASSES = [stopWhenDue, killWhenDue, callHookWhenDue, sendDue, exitWhenDone];
+const PASSES = [stopWhenDue, killWhenDue, callHookWhenDue, sendDue, askWhenDue, exitWhenDone];
 
 export function step(state: FenceState, event: FenceEvent, nowMs: number): Step {
   // A process that was frozen hears first of what has waited longest: whatever it is, it starts nothing that is over.
@@ -122,6 +141,10 @@ function hear(state: FenceState, event: FenceEvent, nowMs: number): Step {
       return [gone(state, nowMs), []];
     case 'probed':
       return answerProbe(state, event.container, nowMs);
+    case 'asked':
+      return answerQuestion(state, event, nowMs);
+    case 'promised':
+      return [promised(state, event), []];
     case 'terminate':
       return [{ ...state, leaving: true }, []];
     case 'timer':
@@ -142,10 +165,11 @@ function replied(state: FenceState, { id, lease }: FenceEvent & { kind: 'replied
   const askedAtMs = request.kind === 'read' ? request.sentAtMs : undefined;
   const known = { ...without(state, id), lease: sees(state.lease, lease, nowMs, askedAtMs) };
   if (request.kind === 'read') return { ...known, mustRead: false };
-  return request.kind === 'renew' ? renewed(known, request.term, request.sentAtMs, nowMs) : known;
+  if (request.kind === 'release') return known;
+  return renewed(setConfirmed(known, id), request.term, request.sentAtMs, nowMs);
 }
 
-/** A renewal was acknowledged: this is all that ever makes a workload active, or keeps it. */
+/** A renewal was acknowledged: this is all that ever makes a workload active, and but for promises all that keeps it. */
 function renewed(state: FenceState, term: number, sentAtMs: number, nowMs: number): FenceState {
   const { workload, rules } = state;
   const untilMs = sentAtMs + rules.fenceDeadlineMs;
@@ -155,9 +179,10 @@ function renewed(state: FenceState, term: number, sentAtMs: number, nowMs: numbe
     if (workload.term !== term) return next;
     return { ...next, workload: { ...workload, untilMs: Math.max(workload.untilMs, untilMs) } };
   }
-  if (givesUp(state)) return next;
+  // A promise that was given while the renewal was on its way stands, too.
+  if (givesUp(state) || nowMs < mayActivateAtMs(next)) return next;
   const hook = { ...state.hook, isDone: false, retryAtMs: nowMs };
-  return { ...next, hook, workload: { kind: 'active', term, sinceMs: nowMs, untilMs } };
+  return beginsToHold({ ...next, hook, workload: { kind: 'active', term, sinceMs: nowMs, untilMs } });
 }
 
 function hookEnded(state: FenceState, { kind, hook }: FenceEvent & { hook: unknown }, nowMs: number): FenceState {
@@ -219,8 +244,10 @@ function tell(state: FenceState, nowMs: number): Step {
   const report = reportOf(state, nowMs);
   const mayAct = state.workload.kind !== 'stopped';
   const before = state.told;
-  if (report === before.report && mayAct === before.mayAct && highest === before.highest) return [state, []];
-  const told = { report, mayAct, highest };
+  const promise = state.hold?.given;
+  const isSame = report === before.report && mayAct === before.mayAct && highest === before.highest;
+  if (isSame && promise === before.promise) return [state, []];
+  const told = { report, mayAct, highest, ...(promise !== undefined && { promise }) };
   return [{ ...state, told }, [{ kind: 'publish', told }]];
 }
 
@@ -236,7 +263,9 @@ function reportOf({ workload, told }: FenceState, nowMs: number): Report {
 function arm(state: FenceState, nowMs: number): Step {
   const { workload } = state;
   const deadlines = workload.kind === 'active' ? [workload.untilMs] : [];
-  const due = [...deadlines, ...wakesForStop(state), ...wakesForRequest(state, nowMs)].filter((atMs) => atMs > nowMs);
+  const due = [...deadlines, ...wakesForStop(state), ...wakesForRequest(state, nowMs), ...wakesForHold(state)].filter(
+    (atMs) => atMs > nowMs,
+  );
   const atMs = due.length === 0 ? undefined : Math.min(...due);
   if (atMs === state.timerAtMs) return [state, []];
   return [{ ...state, timerAtMs: atMs }, [{ kind: 'setTimer', atMs }]];

@@ -14,6 +14,8 @@
  */
 import type { Spec } from '../api/spec.ts';
 import { expiresAtMs, isExpired, leaseDurationMs } from './expiry.ts';
+import { NOBODY, boundTo } from './hold-set.ts';
+import type { HoldSet } from './hold-set.ts';
 import { isEmpty, isHolder, lastHolder, podOf } from './lease.ts';
 import { activesNode, isAttested, troubleOf } from './node-loss.ts';
 import type { Hold } from './plan.ts';
@@ -91,17 +93,49 @@ export function stoppedSeen({ singleton, lease, members, memory }: Snapshot): st
   return isNow || memory.stopped === lease.holder ? lease.holder : undefined;
 }
 
+/** `onApiLoss: Hold`: by UID, whom the Lease may be granted to by what is proven now; undefined: to anybody. */
+export function boundOf(question: FencingQuestion): HoldSet | undefined {
+  const { holdSet: set = NOBODY, renewedTerm, term } = question.lease;
+  if (set.length === 0) return undefined;
+  return boundTo({ set, isTakenUp: renewedTerm === term, isExpiry: proofOf(question)?.name === 'P5' });
+}
+
+/** Of `targets` those that may be granted. */
+export function grantable(targets: readonly Member[], question: FencingQuestion): readonly Member[] {
+  const bound = boundOf(question);
+  return bound === undefined ? targets : targets.filter(({ uid }) => bound.includes(uid));
+}
+
+/** Why none of `targets` may be granted; undefined when one may, or there is none. */
+export function boundHold(targets: readonly Member[], question: FencingQuestion, why: string): Hold | undefined {
+  if (targets.length === 0 || grantable(targets, question).length > 0) return undefined;
+  const who = question.lease.holder === '' ? 'whoever was the active' : `pod ${podOf(question.lease.holder)}`;
+  const message =
+    `${why}; ${who}, or the active before it, may go on without the API server, and none of the members that promised ` +
+    'to stay standby meanwhile can take over: waiting for one of these, for proof that the active has stopped, or for ' +
+    'somebody who knows that nothing acts any more to remove the annotation hold-set from the Lease';
+  return { name: 'Fencing', message };
+}
+
 interface GrantFencing {
   readonly leaseDurationMs?: number | null;
   readonly fencedWallMs: number | undefined;
+  readonly holdSet?: HoldSet;
 }
 
 /** What mode `Agent` adds to a grant: what is to be waited for next time, and when this was known to be safe. */
-export function grantFencing({ agent }: Member, spec: Spec, { snapshot, lease, now }: FencingQuestion): GrantFencing {
+export function grantFencing({ agent }: Member, spec: Spec, question: FencingQuestion): GrantFencing {
+  const { snapshot, lease, now } = question;
   const fencedWallMs = isFenced(snapshot, lease) ? now.wallMs : undefined;
+  // Proven: what was promised to whoever was the active is over.
+  const holdSet = lease.holdSet !== undefined && boundOf(question) === undefined ? { holdSet: NOBODY } : {};
   if (isFencing(spec) && agent !== undefined)
-    return { fencedWallMs, leaseDurationMs: Math.max(agent.leaseDurationMs, spec.election.leaseDurationMs) };
-  return { fencedWallMs, ...(lease.leaseDurationMs !== undefined && { leaseDurationMs: null }) };
+    return {
+      ...holdSet,
+      fencedWallMs,
+      leaseDurationMs: Math.max(agent.leaseDurationMs, spec.election.leaseDurationMs),
+    };
+  return { ...holdSet, fencedWallMs, ...(lease.leaseDurationMs !== undefined && { leaseDurationMs: null }) };
 }
 
 /** Why a move waits for proof, and for what; undefined when there is proof. */

@@ -1,7 +1,7 @@
 /** Why a move that is needed waits: an ordered list of named checks, the first that holds is the answer. */
 import type { Spec } from '../api/spec.ts';
 import { backoffOverAtMs } from './failures.ts';
-import { fencingHold, isFenced, isFencing } from './fencing.ts';
+import { boundHold, fencingHold, isFenced, isFencing } from './fencing.ts';
 import type { Need } from './move.ts';
 import { nodeLossHold } from './node-loss.ts';
 import { objectNames } from './objects.ts';
@@ -91,10 +91,11 @@ const noCandidate: Check = ({ need, candidates, spec }) =>
     : undefined;
 
 /** Invariant I5, in mode `Agent`. Last: nobody is asked to stop while there is nobody who may take over. */
-const fencing: Check = ({ snapshot, spec, need, now }) => {
+const fencing: Check = ({ snapshot, spec, need, candidates, now }) => {
   const { lease } = snapshot;
   if (lease === undefined || !isFencing(spec)) return undefined;
-  return fencingHold({ snapshot, lease, now }, need.message);
+  const question = { snapshot, lease, now };
+  return fencingHold(question, need.message) ?? boundHold(candidates, question, need.message);
 };
 
 const drainWaits = ({ disruptionBudget }: Spec): string => (disruptionBudget ? ', so the drain has to wait' : '');

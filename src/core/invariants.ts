@@ -13,7 +13,7 @@
  * that something was broken, not by whom. I1 over a step, I5 and I7 are the operator's own.
  */
 import { LABEL, ROLE, holderIdentity } from '../api/names.ts';
-import { isFencing, proofOf } from './fencing.ts';
+import { boundOf, isFencing, proofOf } from './fencing.ts';
 import type { FencingQuestion } from './fencing.ts';
 import type { Action, Plan } from './plan.ts';
 import type { Instant, LeaseView, Member, Snapshot } from './snapshot.ts';
@@ -146,8 +146,22 @@ function grantViolations({ actions }: Plan, snapshot: Snapshot, now: Instant): V
     ...(lease?.ours === true && isUnproven({ snapshot, lease, now })
       ? [broken('I5', `term ${grant.term} is granted without proof that ${describeLease(lease)} is fenced`)]
       : []),
+    ...(lease?.ours === true && isUnbound(grant.to.uid, { snapshot, lease, now })
+      ? [
+          broken(
+            'I5',
+            `term ${grant.term} is granted to ${grant.to.pod}, which promised nothing to ${describeLease(lease)}`,
+          ),
+        ]
+      : []),
   ];
 }
+
+/** `onApiLoss: Hold`: it never promised anything, and the Lease's expiry proves something only of those who did. */
+const isUnbound = (uid: string, question: FencingQuestion): boolean => {
+  const bound = isFencing(question.snapshot.singleton.spec) ? boundOf(question) : undefined;
+  return bound !== undefined && !bound.includes(uid);
+};
 
 const isUnproven = (question: FencingQuestion): boolean =>
   isFencing(question.snapshot.singleton.spec) && proofOf(question) === undefined;

@@ -1,5 +1,6 @@
 /** The Lease. Its terms only grow, and none is ever given twice (invariant I1). */
 import { LABEL, ROLE, holderIdentity, leaseName } from '../api/names.ts';
+import { lostHoldSet } from './hold-members.ts';
 import type { Action } from './plan.ts';
 import type { Instant, LeaseView, Member, MoveRecord, Snapshot } from './snapshot.ts';
 
@@ -191,5 +192,8 @@ export function planLease(snapshot: Snapshot, now: Instant): LeasePlan {
   const mended = mendedLease(snapshot, lease, now.wallMs);
   if (mended === undefined) return { actions: [], inOrder: lease };
   const expect = { uid: lease.uid, resourceVersion: lease.resourceVersion };
-  return { actions: [{ kind: 'restoreLease', lease: name, expect, ...mended }], inOrder: undefined };
+  const isLost = mended.move.reason === 'LeaseRestored' && lease.move?.reason !== 'LeaseRestored';
+  const holdSet = isLost ? lostHoldSet(snapshot) : undefined;
+  const restored: Action = { kind: 'restoreLease', lease: name, expect, ...mended };
+  return { actions: [{ ...restored, ...(holdSet !== undefined && { holdSet }) }], inOrder: undefined };
 }

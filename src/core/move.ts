@@ -7,7 +7,7 @@ import type { Spec } from '../api/spec.ts';
 import { candidates, fitness, isServing } from './candidates.ts';
 import { expiresAtMs, isExpired, leaseDurationMs } from './expiry.ts';
 import { failuresWith } from './failures.ts';
-import { awaitsRenewal, grantFencing, isFenced } from './fencing.ts';
+import { awaitsRenewal, grantFencing, grantable, isFenced } from './fencing.ts';
 import { firstHold } from './holds.ts';
 import {
   isEmpty,
@@ -86,7 +86,7 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   }
   const { need, targets } = wanted;
   const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
-  const [target] = targets;
+  const [target] = grantable(targets, { snapshot, lease, now });
   if (hold === undefined && target !== undefined) {
     const note = noteBefore(snapshot, lease, target);
     const steps = note.length > 0 ? note : moveTo(target, holder, { snapshot, spec, lease, need, now });
@@ -288,6 +288,7 @@ function moveTo(target: Member, old: Member | undefined, context: MoveContext): 
       failures: failuresWith(snapshot, spec, lease, need),
     },
     ...(switchover !== undefined && { switchover }),
+    ...(fencing.holdSet !== undefined && { holdSet: fencing.holdSet }),
     ...('leaseDurationMs' in fencing && { leaseDurationMs: fencing.leaseDurationMs }),
   };
   // It is the active when its agent has renewed, and not before.

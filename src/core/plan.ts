@@ -1,6 +1,7 @@
 /** What to do, as data. `decide` returns a plan, the executor carries it out, and both can be written to a file. */
 import type { EventReason } from '../api/names.ts';
 import type { Status } from '../api/types.ts';
+import type { HoldSet } from './hold-set.ts';
 import type { MoveRecord, ReleaseRecord, SwitchoverRecord } from './snapshot.ts';
 
 /** The object a write is meant for, in the state the decision saw. The server refuses the write when it has changed. */
@@ -24,6 +25,8 @@ export type Action =
       readonly switchover?: SwitchoverRecord;
       /** Mode `Agent`: what the holder's agent goes by. Null: what a former holder went by is removed. */
       readonly leaseDurationMs?: number | null;
+      /** `onApiLoss: Hold`: what the set becomes, since nobody can be active who was promised anything. Absent: it stays. */
+      readonly holdSet?: HoldSet;
     }
   /** Mode `Agent`: the holder's agent is to stop the workload and to empty the Lease. */
   | {
@@ -62,7 +65,11 @@ export type Action =
       readonly holder: string;
       readonly term: number;
       readonly move: MoveRecord;
+      /** Of a Lease that was lost, `onApiLoss: Hold`. */
+      readonly holdSet?: HoldSet;
     }
+  /** `onApiLoss: Hold`: the agents that can be asked for a promise, as JSON. */
+  | { readonly kind: 'tellMembers'; readonly lease: string; readonly expect: Expect; readonly members: string }
   /** Mode `Agent`: the ServiceAccount, Role and RoleBinding by which the members' agents reach the Lease; read, and made or mended. */
   | {
       readonly kind: 'ensureAccess';
@@ -114,6 +121,8 @@ export interface AgentAccess {
   readonly serviceAccount: object | undefined;
   readonly role: object;
   readonly roleBinding: object;
+  /** `onApiLoss: Hold`: the Secret of the agents' key, but for the key. */
+  readonly key?: object;
 }
 
 export type LabelPatch = Readonly<Record<string, string | null>>;
@@ -176,6 +185,7 @@ export function restsOnLease({ kind }: Action): boolean {
     case 'createService':
     case 'createLease':
     case 'restoreLease':
+    case 'tellMembers':
     case 'mendService':
     case 'createBudget':
     case 'mendBudget':
@@ -240,6 +250,7 @@ function stageOf({ kind }: Action): string {
     case 'noteLease':
     case 'createLease':
     case 'restoreLease':
+    case 'tellMembers':
     case 'labelActive':
     case 'flipService':
     case 'recordSwitchover':
@@ -287,6 +298,7 @@ export function describeAction(action: Action): string {
     case 'removeRequest':
     case 'ensureAccess':
     case 'noteLease':
+    case 'tellMembers':
       return action.kind;
     case 'requestRelease':
       return `requestRelease of term ${action.release.term} for ${action.release.reason}`;

@@ -8,6 +8,7 @@ import type { Role } from '../api/names.ts';
 import type { PodDisruptionBudget, Service } from '../api/objects.ts';
 import type { Spec, SpecProblem } from '../api/spec.ts';
 import type { Status } from '../api/types.ts';
+import type { HoldSet } from './hold-set.ts';
 import type { Action } from './plan.ts';
 
 export interface Instant {
@@ -106,7 +107,13 @@ export interface Member {
   readonly podReason: string | undefined;
   readonly noFailover: boolean;
   /** The agent beside its workload (fencing mode `Agent`), as the pod was made with it. Absent: it has none. */
-  readonly agent?: { readonly leaseDurationMs: number } | undefined;
+  readonly agent?:
+    | {
+        readonly leaseDurationMs: number;
+        /** It knows `onApiLoss: Hold`, and where it answers: '' while nobody knows. */
+        readonly peer?: { readonly ip: string };
+      }
+    | undefined;
   /** Its kubelet attests that each of its containers has ended and that none is started again. */
   readonly hasStopped?: boolean;
 }
@@ -143,6 +150,11 @@ export interface LeaseView {
   readonly release?: ReleaseRecord | undefined;
   /** Monotonic milliseconds at which this process was told of this very version; absent: it was not watching yet. */
   readonly toldAtMs?: number | undefined;
+  // What `onApiLoss: Hold` writes beside that.
+  /** As the operator told it last (hold-set.ts). */
+  readonly members?: string | undefined;
+  /** Who has to promise before the active goes on without renewing; absent: there is no such set, or an empty one. */
+  readonly holdSet?: HoldSet | undefined;
 }
 
 /** A move that waits for the old active to release the Lease, so that whoever sees it released knows what for. */
@@ -310,6 +322,8 @@ export interface LeaseSight {
   readonly isReplaced: boolean;
   /** The highest that was granted in a Lease seen so far. */
   readonly term: number;
+  /** In the Lease, or in the one before that it replaces. Absent: none. */
+  readonly holdSet?: HoldSet;
 }
 
 /** Monotonic milliseconds. */

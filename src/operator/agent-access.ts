@@ -2,10 +2,11 @@
  * The rights of the members' agents: a ServiceAccount, a Role for that one Lease, and what binds them. They are not watched,
  * since a singleton in mode `Routing` has none: they are read when they are about to be needed, and made or mended then.
  */
-import { ROLE as ROLES, ROLE_BINDING, SERVICE_ACCOUNT } from '../adapters/kubernetes/resources.ts';
-import { isNotFound } from '../adapters/ports.ts';
+import { randomBytes } from 'node:crypto';
+import { ROLE as ROLES, ROLE_BINDING, SECRET, SERVICE_ACCOUNT } from '../adapters/kubernetes/resources.ts';
+import { isAlreadyExists, isNotFound } from '../adapters/ports.ts';
 import type { KubernetesApi, ResourceType } from '../adapters/ports.ts';
-import { agentAccessName } from '../api/names.ts';
+import { KEY_ENTRY, agentAccessName } from '../api/names.ts';
 import type { KubeObject } from '../api/objects.ts';
 import { sameJson } from '../core/hash.ts';
 import type { AgentAccess } from '../core/plan.ts';
@@ -23,6 +24,22 @@ export async function ensureAccess(api: KubernetesApi, singleton: SingletonView,
   if (access.serviceAccount !== undefined) await ensure(api, singleton, SERVICE_ACCOUNT, access.serviceAccount);
   await ensure(api, singleton, ROLES, access.role);
   await ensure(api, singleton, ROLE_BINDING, access.roleBinding);
+  if (access.key !== undefined) await ensureKey(api, singleton, access.key);
+}
+
+const KEY_BYTES = 32;
+
+/**
+ * Made once. The operator may make Secrets and read none, so one that is there stays as it is, whoever made it and whatever
+ * is in it: what is not known can't be told, nor replaced unnoticed.
+ */
+async function ensureKey(api: KubernetesApi, { namespace }: SingletonView, secret: object): Promise<void> {
+  try {
+    const key = randomBytes(KEY_BYTES).toString('base64');
+    await api.create(SECRET, namespace, { ...secret, data: { [KEY_ENTRY]: key } });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
 }
 
 async function ensure(api: KubernetesApi, singleton: SingletonView, type: ResourceType, wanted: object): Promise<void> {

@@ -118,7 +118,9 @@ function agentOf({ spec }: Pod): Container | undefined {
   const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
   const agent = containers.find(({ name }) => name === AGENT_CONTAINER);
   if (agent === undefined) return undefined;
-  return { name: agent.name, env: (agent.env ?? []).filter(({ name }) => name === AGENT_ENV.leaseDurationMs) };
+  const isKept = ({ name, value }: { name: string; value?: string }): boolean =>
+    name === AGENT_ENV.leaseDurationMs || (name === AGENT_ENV.onApiLoss && value === 'Hold');
+  return { name: agent.name, env: (agent.env ?? []).filter(isKept) };
 }
 
 /** Its conditions change with every beat of its kubelet's heart; two things in them tell something. */

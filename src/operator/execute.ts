@@ -6,6 +6,8 @@ import { ANNOTATION, API_VERSION, KIND, LABEL } from '../api/names.ts';
 import type { KubeObject, Lease, Pod, PodDisruptionBudget, Service } from '../api/objects.ts';
 import { toIso, toMicroTime } from '../api/time.ts';
 import type { SingletonService } from '../api/types.ts';
+import { holdSetText } from '../core/hold-set.ts';
+import type { HoldSet } from '../core/hold-set.ts';
 import type { LeaseContent } from '../core/lease.ts';
 import { ownedMeta } from '../core/objects.ts';
 import { ensureAccess } from './agent-access.ts';
@@ -81,6 +83,7 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
     case 'recordSwitchover':
     case 'removeRequest':
     case 'requestRelease':
+    case 'tellMembers':
       return writeRequest(action, singleton, { api, caches });
     case 'noteLease':
       return noteLease(action, singleton, { api, caches });
@@ -120,11 +123,8 @@ async function perform(action: Action, singleton: SingletonView, executor: Execu
       return api.delete(POD, ref(action.pod), preconditions(action.expect));
     case 'emitEvent':
       return emitEvent(action.event, singleton, { api, clock });
-    case 'writeStatus': {
-      const status = replacing(singleton, action.status);
-      const patch = { metadata: { resourceVersion: action.resourceVersion }, status };
-      return caches.singletons.acceptWrite(await patchStatus(api, ref(singleton.name), patch));
-    }
+    case 'writeStatus':
+      return writeStatus(action, singleton, { api, caches });
     default:
       return action satisfies never;
   }
@@ -142,15 +142,27 @@ async function noteLease(
   caches.singletons.acceptWrite(await patchStatus(api, { namespace, name }, patch));
 }
 
+async function writeStatus(
+  { resourceVersion, status }: Extract<Action, { kind: 'writeStatus' }>,
+  singleton: SingletonView,
+  { api, caches }: Pick<Executor, 'api' | 'caches'>,
+): Promise<void> {
+  const place = { namespace: singleton.namespace, name: singleton.name };
+  const patch = { metadata: { resourceVersion }, status: replacing(singleton, status) };
+  return caches.singletons.acceptWrite(await patchStatus(api, place, patch));
+}
+
 /**
  * What is asked for: the two sides of a request for a switchover, what the Lease says of it and the annotation that made it;
- * and that the active releases the Lease.
+ * that the active releases the Lease; and whom agents may ask.
  */
 async function writeRequest(
-  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' | 'requestRelease' }>,
+  action: Extract<Action, { kind: 'recordSwitchover' | 'removeRequest' | 'requestRelease' | 'tellMembers' }>,
   { namespace }: SingletonView,
   { api, caches }: Pick<Executor, 'api' | 'caches'>,
 ): Promise<string | void> {
+  if (action.kind === 'tellMembers')
+    return annotateLease(action, { [ANNOTATION.members]: action.members }, { namespace }, { api, caches });
   if (action.kind !== 'removeRequest')
     return annotateLease(action, requestAnnotations(action), { namespace }, { api, caches });
   const patch = { metadata: { ...preconditions(action.expect), annotations: { [ANNOTATION.switchover]: null } } };
@@ -192,12 +204,14 @@ interface LeaseWrite extends LeaseContent {
   readonly switchover?: SwitchoverRecord;
   /** Absent: the one in the Lease stays. */
   readonly leaseDurationMs?: number | null;
+  /** Absent: the one in the Lease stays. */
+  readonly holdSet?: HoldSet;
 }
 
 const leasePatch = (
   singleton: SingletonView,
   expect: Expect,
-  { holder, term, move, switchover, leaseDurationMs }: LeaseWrite,
+  { holder, term, move, switchover, leaseDurationMs, holdSet }: LeaseWrite,
 ) => ({
   metadata: {
     ...preconditions(expect),
@@ -205,6 +219,7 @@ const leasePatch = (
     annotations: {
       [ANNOTATION.move]: JSON.stringify(move),
       ...(switchover !== undefined && { [ANNOTATION.switchover]: JSON.stringify(switchover) }),
+      ...(holdSet !== undefined && { [ANNOTATION.holdSet]: holdSetText(holdSet) }),
     },
   },
   spec: {
@@ -298,6 +313,7 @@ async function reread(action: Action, singleton: SingletonView, executor: Execut
     case 'restoreLease':
     case 'recordSwitchover':
     case 'requestRelease':
+    case 'tellMembers':
       return isAnother(action.expect, await readLive(api, LEASE, caches.leases, ref(action.lease)));
     case 'flipService':
     case 'mendService':

@@ -207,6 +207,7 @@ export function afterAction(memory: Memory, action: Action, now: Instant, made?:
     case 'requestRelease':
       return withSight({ ...memory, asked: now }, action.expect, made);
     case 'recordSwitchover':
+    case 'tellMembers':
       return withSight(memory, action.expect, made);
     case 'ensureAccess':
       return { ...memory, access: { atMs: now.monotonicMs, account: action.account } };
@@ -224,6 +225,15 @@ function withTimeline(memory: Memory, term: number | undefined, step: Partial<Ti
   return { ...memory, timeline: { ...(old ?? emptyTimeline(term)), ...step } };
 }
 
+/**
+ * Of a process that leads again, most often since the API server was away: then no agent could renew either, and one that holds
+ * by promises is as active as before. Its Lease counts from the next look, so that nothing moves if it renews.
+ */
+export function afterOutage(memory: Memory): Memory {
+  const { leaseSeen } = memory;
+  return leaseSeen?.holdSet === undefined ? memory : { ...memory, leaseSeen: { ...leaseSeen, resourceVersion: '' } };
+}
+
 /** Everything this process remembers, by singleton. */
 export class Recollections {
   readonly #byKey = new Map<Key, Recollection>();
@@ -239,6 +249,10 @@ export class Recollections {
 
   remember(key: Key, change: Partial<Memory>): void {
     this.update(key, { memory: { ...this.get(key).memory, ...change } });
+  }
+
+  mapMemory(change: (memory: Memory) => Memory): void {
+    for (const [key, one] of this.#byKey) this.#byKey.set(key, { ...one, memory: change(one.memory) });
   }
 
   forget(key: Key): void {

@@ -17,7 +17,7 @@ import { execute, readLive } from './execute.ts';
 import type { Executor, Outcome } from './execute.ts';
 import { LeaseSights } from './lease-sights.ts';
 import { LiveReads } from './live-reads.ts';
-import { Recollections, afterAction, afterLooking } from './memory.ts';
+import { Recollections, afterAction, afterLooking, afterOutage } from './memory.ts';
 import { observe } from './observe.ts';
 import type { NodeTroubles } from './observe.ts';
 import type { NodeRights } from './read-node.ts';
@@ -83,6 +83,7 @@ export class Reconciler {
 
   /** This replica has just got the lead: others wrote until now. */
   leads(): void {
+    this.#recollections.mapMemory(afterOutage);
     this.#live.distrustAll();
   }
 

@@ -12,6 +12,8 @@ import type {
 } from '../api/objects.ts';
 import { present } from '../api/present.ts';
 import { fromIso } from '../api/time.ts';
+import { parseHoldSet } from '../core/hold-set.ts';
+import type { HoldSet } from '../core/hold-set.ts';
 import { isTerm, parseTerm } from '../core/lease.ts';
 import { memoized, memoizedWith } from '../core/memo.ts';
 import type {
@@ -72,7 +74,12 @@ function agentIn(pod: Pod): Pick<Member, 'agent' | 'hasStopped'> {
   if (agent === undefined) return {};
   const text = agent.env?.find(({ name }) => name === AGENT_ENV.leaseDurationMs)?.value ?? '';
   const leaseDurationMs = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 0;
-  return { agent: { leaseDurationMs }, ...(hasStopped(pod) && { hasStopped: true }) };
+  const holds = agent.env?.some(({ name, value }) => name === AGENT_ENV.onApiLoss && value === 'Hold') === true;
+  const peer = holds ? { ip: pod.status?.podIP ?? '' } : undefined;
+  return {
+    agent: { leaseDurationMs, ...(peer !== undefined && { peer }) },
+    ...(hasStopped(pod) && { hasStopped: true }),
+  };
 }
 
 /**
@@ -174,7 +181,15 @@ function agentsPart({ spec, metadata: { annotations = {} } }: Lease) {
     releasedTerm: term(ANNOTATION.releasedTerm),
     releaseRequested: term(ANNOTATION.releaseRequested),
     release: parseRelease(annotations[ANNOTATION.release]),
+    members: annotations[ANNOTATION.members],
+    holdSet: boundBy(annotations[ANNOTATION.holdSet]),
   });
+}
+
+/** Undefined: an empty set, too, binds nobody. */
+function boundBy(text: string | undefined): HoldSet | undefined {
+  const set = parseHoldSet(text);
+  return set.length === 0 ? undefined : set;
 }
 
 /** Undefined for what no operator wrote: the release is then one that nobody asked for. */

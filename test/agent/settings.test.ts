@@ -38,6 +38,11 @@ describe('the environment of the agent', () => {
     });
   });
 
+  it('says how to ask the other agents, with Hold', () => {
+    const { hold } = parseSettings({ ...ENV, SINGLETON_ON_API_LOSS: 'Hold', SINGLETON_POD_IP: '10.0.0.9' });
+    expect(hold).toEqual({ uid: 'uid-0', podIp: '10.0.0.9', port: 8701, keyFile: '/run/singleton-key/key' });
+  });
+
   it.each([
     [{ SINGLETON_NAME: '' }, /SINGLETON_NAME is not set/],
     [{ SINGLETON_LEASE_DURATION_MS: '10s' }, /SINGLETON_LEASE_DURATION_MS is 10s, must be a whole number/],
@@ -46,7 +51,7 @@ describe('the environment of the agent', () => {
     [{ SINGLETON_ENFORCEMENT: 'Hope' }, /SINGLETON_ENFORCEMENT is Hope/],
     [{ SINGLETON_ON_ACTIVATE_URL: 'https://web' }, /must be a URL with http:/],
     [{ SINGLETON_LIVENESS_app: 'http' }, /SINGLETON_LIVENESS_app is not JSON/],
-    [{ SINGLETON_ON_API_LOSS: 'Hold' }, /Fence only/],
+    [{ SINGLETON_ON_API_LOSS: 'Pray' }, /must be Fence or Hold/],
   ])('with %j is refused, and which variable is wrong is said', (change, message) => {
     expect(() => parseSettings({ ...ENV, ...change })).toThrow(SettingsError);
     expect(() => parseSettings({ ...ENV, ...change })).toThrow(message);

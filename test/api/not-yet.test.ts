@@ -20,9 +20,7 @@ const accepted = (raw: unknown): Spec => {
 };
 
 /** For each path of the list, a spec that sets it. */
-const SET: readonly (readonly [string, object])[] = [
-  ['spec.fencing.onApiLoss', aSpec({ fencing: { mode: 'Agent', onApiLoss: 'Hold' } })],
-];
+const SET: readonly (readonly [string, object])[] = [];
 
 describe('what is accepted and not acted upon', () => {
   test('is nothing in a spec of defaults, also when they are written out', () => {
@@ -35,13 +33,12 @@ describe('what is accepted and not acted upon', () => {
     expect(notYetActedUpon(accepted(written))).toEqual([]);
   });
 
-  test.each(SET)('is told: %s', (path, raw) => {
-    expect(notYetActedUpon(accepted(raw))).toContain(path);
+  test('is told, each path of it', () => {
+    for (const [path, raw] of SET) expect(notYetActedUpon(accepted(raw))).toContain(path);
   });
 
-  test('is told with nothing beside it', () => {
-    expect(notYetActedUpon(accepted(aSpec({ fencing: { onApiLoss: 'Hold' } })))).toEqual(['spec.fencing.onApiLoss']);
-    expect(notYetActedUpon(accepted(aSpec({ fencing: { mode: 'Agent' } })))).toEqual([]);
+  test('is nothing of how the active is fenced', () => {
+    expect(notYetActedUpon(accepted(aSpec({ fencing: { mode: 'Agent', onApiLoss: 'Hold' } })))).toEqual([]);
     expect(
       notYetActedUpon(accepted(aSpec({ replicas: 5, paused: true, failover: { unreadyGraceSeconds: 1 } }))),
     ).toEqual([]);

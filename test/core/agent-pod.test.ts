@@ -79,8 +79,10 @@ describe('a pod of mode Agent', () => {
       SINGLETON_RENEW_INTERVAL_MS: '3000',
       SINGLETON_STOP_GRACE_MS: '4000',
       SINGLETON_ENFORCEMENT: 'Probe',
-      // Hold is not acted upon yet.
-      SINGLETON_ON_API_LOSS: 'Fence',
+      SINGLETON_ON_API_LOSS: 'Hold',
+      SINGLETON_POD_IP: undefined,
+      SINGLETON_PEER_PORT: '8701',
+      SINGLETON_KEY_FILE: '/run/singleton-key/key',
       SINGLETON_ON_ACTIVATE_URL: 'http://127.0.0.1:9000/on',
       SINGLETON_ON_DEACTIVATE_URL: 'http://127.0.0.1:9001/off',
       SINGLETON_LIVENESS_app: '{}',
@@ -89,6 +91,23 @@ describe('a pod of mode Agent', () => {
       name: 'SINGLETON_POD_UID',
       valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.uid' } },
     });
+  });
+
+  it('has the key and the port by which agents ask each other with Hold, and nothing of it without', () => {
+    const holding = pod({ fencing: { onApiLoss: 'Hold' } });
+    const { volumeMounts, ports } = agentIn(holding);
+    expect(holding.volumes).toContainEqual({
+      name: 'singleton-agent-key',
+      secret: { secretName: 'db-agent-key', defaultMode: 0o444, items: [{ key: 'key', path: 'key' }] },
+    });
+    expect(volumeMounts).toContainEqual({
+      name: 'singleton-agent-key',
+      mountPath: '/run/singleton-key',
+      readOnly: true,
+    });
+    expect(ports).toContainEqual({ name: 'singleton-peer', containerPort: 8701, protocol: 'TCP' });
+    expect(JSON.stringify(holding.containers)).not.toContain('singleton-agent-key');
+    expect(JSON.stringify(pod())).not.toMatch(/agent-key|8701|POD_IP/);
   });
 
   it('asks for little, and for no more rights than the Pod Security Standard restricted gives', () => {

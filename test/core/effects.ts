@@ -118,6 +118,7 @@ function effect(snapshot: Snapshot, action: Action, now: Instant): Snapshot | un
       return { ...snapshot, singleton: { ...singleton, resourceVersion, status: action.status } };
     case 'checkTemplate':
     case 'emitEvent':
+    case 'tellMembers':
     case 'ensureAccess':
       return snapshot;
     default:

@@ -83,7 +83,8 @@ export class FenceWorld {
     const { id } = request;
     if (request.kind === 'read') return { kind: 'replied', id, lease: this.sight };
     if (request.lease.resourceVersion !== this.lease.metadata.resourceVersion) return { kind: 'refused', id };
-    const body = request.kind === 'renew' ? renewedLease(request.lease, 0) : releasedLease(request.lease);
+    const body =
+      request.kind === 'renew' ? renewedLease(request.lease, 0, request.holdSet) : releasedLease(request.lease);
     return { kind: 'replied', id, lease: this.#store(body) };
   }
 

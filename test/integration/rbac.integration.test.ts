@@ -200,14 +200,20 @@ describe('with the rights of deploy/rbac.yaml and no others, for all namespaces'
       const binding = await suite.api.get<KubeObject & { subjects?: unknown[] }>(path('rolebindings'));
       return [role.rules?.length ?? 0, binding.subjects?.length ?? 0];
     };
-    const fencing = { mode: 'Agent' };
+    const fencing = { mode: 'Agent', onApiLoss: 'Hold' };
     await world.create('fenced', aSpec({ replicas: 1, fencing }));
     await until('the rights of the agents', async () => expect(await counts()).toEqual([1, 1]));
+    const secret = `/api/v1/namespaces/${world.namespace}/secrets/fenced-agent-key`;
+    const key = await until('the key of the agents', async () => {
+      const { data } = await suite.api.get<KubeObject & { data?: Record<string, string> }>(secret);
+      return Buffer.from(data?.['key'] ?? '', 'base64').length === 32 ? data : undefined;
+    });
     await suite.api.patch(path('roles'), { rules: [] });
     // Another account is a reason to look at them.
     const { spec } = aTemplate() as { spec: object };
     await world.change('fenced', { template: { spec: { ...spec, serviceAccountName: 'default' } } });
     await until('the rights to be mended', async () => expect(await counts()).toEqual([1, 2]));
+    expect((await suite.api.get<KubeObject & { data?: unknown }>(secret)).data).toEqual(key);
   });
 
   test('nothing was refused', async () => {

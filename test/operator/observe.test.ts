@@ -174,7 +174,7 @@ describe('the spec in force', () => {
         ),
       ),
     );
-    expect(singleton.notActedUpon).toEqual(['spec.fencing.onApiLoss']);
+    expect(singleton.notActedUpon).toEqual([]);
     expect(singleton.request).toBe('any');
   });
 });

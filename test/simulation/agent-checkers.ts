@@ -17,6 +17,7 @@ export class AgentCheckers implements ActWatcher {
   /** Who acted under a term. */
   readonly #used = new Map<number, string>();
   #highest = 0;
+  #actCount = 0;
 
   constructor(onViolation: (violation: Violation) => void, note: (text: string) => void) {
     this.#onViolation = onViolation;
@@ -31,12 +32,18 @@ export class AgentCheckers implements ActWatcher {
     return this.#highest;
   }
 
+  /** How often one began to act. */
+  get actCount(): number {
+    return this.#actCount;
+  }
+
   exempt(member: string): void {
     this.#exempt.add(member);
   }
 
   /** I4, and that a token is never used again once a higher one was. */
   acts(member: string, term: number): void {
+    this.#actCount += 1;
     this.#note(`${member} acts under term ${term}`);
     const others = [...this.#acting].filter(([other]) => other !== member && !this.#exempt.has(other));
     this.#acting.set(member, term);

@@ -1,7 +1,7 @@
 /** A pod with an agent: the shipping agent in a simulated process, its workload, and the kubelet that probes and kills. */
 import { Agent } from '../../src/agent/agent.ts';
 import { LeaseError } from '../../src/agent/ports.ts';
-import type { HookCall, LeaseSource, WorkloadPort } from '../../src/agent/ports.ts';
+import type { HookCall, LeaseSource, NoPromise, Question, WorkloadPort } from '../../src/agent/ports.ts';
 import { LEASE } from '../../src/adapters/kubernetes/resources.ts';
 import { ApiError } from '../../src/adapters/ports.ts';
 import type { Clock, KubernetesApi, Logger } from '../../src/adapters/ports.ts';
@@ -11,6 +11,7 @@ import { timingOf } from '../../src/api/timing.ts';
 import type { TimingInput } from '../../src/api/timing.ts';
 import type { Remembered } from '../../src/core/fence-types.ts';
 import { fenceRules } from '../../src/core/fence.ts';
+import type { PeerNetwork } from './agent-peers.ts';
 import { Workload } from './agent-workload.ts';
 import type { ActWatcher, WorkloadKind } from './agent-workload.ts';
 import type { SimulatedApiServer } from './api-server/server.ts';
@@ -46,6 +47,8 @@ export interface MemberOptions {
   readonly timing: TimingInput;
   readonly kind: WorkloadKind;
   readonly watcher: ActWatcher;
+  /** `onApiLoss: Hold`: by which it reaches the others. */
+  readonly peers?: PeerNetwork | undefined;
   /** Its kubelet has something new to tell. */
   readonly onStatus: () => void;
 }
@@ -64,6 +67,7 @@ export class Member {
   #toldSequence = 0;
   #starts = 0;
   readonly #onWrite: (() => void)[] = [];
+  readonly #onAsk: (() => void)[] = [];
   /** The kubelet kills it, and does not probe it again before it is another one. */
   #isOnHold = false;
   #isProbing = false;
@@ -101,6 +105,11 @@ export class Member {
     this.#onWrite.push(then);
   }
 
+  /** When its agent next asks others for a promise. */
+  onNextAsk(then: () => void): void {
+    this.#onAsk.push(then);
+  }
+
   /** The kubelet's opinion. */
   get isReady(): boolean {
     return !this.hasEnded && this.options.machine.isUp && this.#workload?.process.isAlive === true;
@@ -118,6 +127,20 @@ export class Member {
     const { enforcement, stopGraceMs } = this.options.timing;
     const longMs = enforcement === 'Signal' ? Math.min(stopGraceMs * 0.9, 3_000) : 20_000;
     this.#after(this.#chance.logBetween(Math.min(50, longMs / 2), longMs), () => this.#startAgent());
+  }
+
+  /** Its machine is booted again, and its pod stays: all containers begin anew, and what was only in memory is lost. */
+  reboot(): void {
+    this.#loseAgent();
+    this.#remembered = undefined;
+    this.#workload?.kill();
+    this.#after(this.#chance.logBetween(50, 5_000), () => this.#startAgent());
+  }
+
+  /** Another's question, which gets here. */
+  ask(question: Question, answer: (said: NoPromise | undefined) => void): void {
+    const agent = this.#agent;
+    agent?.process.deliver(() => answer(agent.agent.asked(question)));
   }
 
   crashWorkload(): void {
@@ -286,12 +309,14 @@ export class Member {
       holder: this.holder,
       hooks: { activate: kind !== 'client', deactivate: kind === 'hook' },
       containers: [CONTAINER],
+      holdAs: this.options.peers === undefined ? undefined : uid,
     });
     const agent: Agent = new Agent({
       rules,
       clock: { ...process.clock, monotonicMs: machine.monotonicMs } satisfies Clock,
       source: leaseSource(createSimulatedApi(server, wire, process.name), rules.fenceDeadlineMs),
       workload: this.#workloadPort(process),
+      peers: this.options.peers?.portOf(process, machine, () => this.#onAsk.splice(0).forEach((then) => then())),
       logger: quietLogger,
       remembered: this.#remembered,
       onExit: () => agent.close(),
@@ -303,10 +328,11 @@ export class Member {
   #workloadPort(process: SimulatedProcess): WorkloadPort {
     return {
       publish: (told) => {
-        if (this.#agent?.process !== process && this.#agent !== undefined) return;
+        if (this.#agent?.process !== process && this.#agent !== undefined) return false;
         this.#remembered = told;
         this.#toldSequence = this.#agent?.agent.nextSequence() ?? 0;
         if (this.options.kind === 'client') process.send(() => this.#tellClient());
+        return true;
       },
       callHook: (call, signal) => this.#callHook(process, call, signal),
       kill: () => {

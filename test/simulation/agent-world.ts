@@ -2,6 +2,7 @@
 import { LEASE, POD, SINGLETON_SERVICE } from '../../src/adapters/kubernetes/resources.ts';
 import type { Lease, Pod } from '../../src/api/objects.ts';
 import { AGENT_CONTAINER, ANNOTATION, leaseName } from '../../src/api/names.ts';
+import { holdSetOf } from '../../src/core/hold-set.ts';
 import { expirySumBroken, renewalSumBroken, timingOf } from '../../src/api/timing.ts';
 import type { TimingInput } from '../../src/api/timing.ts';
 import { AgentCheckers } from './agent-checkers.ts';
@@ -9,6 +10,7 @@ import { Member } from './agent-member.ts';
 import type { Machine } from './agent-member.ts';
 import { ModelOperator } from './agent-operator.ts';
 import type { GrantingOperator } from './agent-operator.ts';
+import { PeerNetwork } from './agent-peers.ts';
 import type { WorkloadKind } from './agent-workload.ts';
 import { SimulatedApiServer } from './api-server/server.ts';
 import type { Violation } from './checkers.ts';
@@ -38,6 +40,8 @@ export interface AgentWorldOptions {
   readonly faults: WireFaults;
   /** The operator that ships grants, and makes the pods; else a model of it. */
   readonly isShipping?: boolean;
+  /** The members' agents know `onApiLoss: Hold`. */
+  readonly isHold?: boolean;
   readonly print?: ((line: string) => void) | undefined;
 }
 
@@ -58,17 +62,20 @@ export class AgentWorld {
   readonly kind: WorkloadKind;
   /** Machines from which nothing reaches the API server, the kubelet's words neither. */
   readonly cutOff = new Set<string>();
+  /** `onApiLoss: Hold`: what the agents ask each other over. */
+  readonly peers: PeerNetwork | undefined;
   readonly #seed: number;
-  readonly #isShipping: boolean;
+  /** It makes and deletes the pods, too. */
+  readonly isShipping: boolean;
   readonly #chance: Chance;
   #born = 0;
   #violation: DatedViolation | undefined;
   /** No more faults, nor what was prepared of one. */
   isCalm = false;
 
-  constructor({ seed, faults, isShipping = false, print }: AgentWorldOptions) {
+  constructor({ seed, faults, isShipping = false, isHold = false, print }: AgentWorldOptions) {
     const { engine } = this;
-    this.#isShipping = isShipping;
+    this.isShipping = isShipping;
     this.#seed = seed;
     this.#chance = new Chance(seed, 'agents');
     this.trace = new Trace(engine, print);
@@ -79,7 +86,18 @@ export class AgentWorld {
     const timing = tightTiming(this.#chance);
     this.timing = isShipping ? inSeconds(timing) : timing;
     this.kind = kindFor(this.timing, this.#chance);
-    this.machines = MACHINES.map((name) => machineOf(name, engine, rateOf(this.#chance, -1)));
+    const machines = MACHINES.map((name) => machineOf(name, engine, rateOf(this.#chance, -1)));
+    // A stream of its own: without it a seed is what it was.
+    const holdChance = new Chance(seed, 'hold');
+    this.machines = isHold ? MACHINES.map((name) => machineOf(name, engine, eitherRate(holdChance))) : machines;
+    this.peers = isHold
+      ? new PeerNetwork({
+          engine,
+          chance: holdChance,
+          faults: () => this.network.faults,
+          memberOf: (uid) => this.members.get(uid),
+        })
+      : undefined;
     this.checkers = new AgentCheckers(
       (violation) => this.violated(violation),
       (text) => this.trace.note('act', text),
@@ -96,7 +114,7 @@ export class AgentWorld {
       ? new PairWorld(this, { ...common, cluster: this.cluster, fastestRate, onViolation })
       : undefined;
     this.operator =
-      this.pair?.operator ?? new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs });
+      this.pair?.operator ?? new ModelOperator({ ...common, leaseDurationMs: this.timing.leaseDurationMs, isHold });
     // A switchover is verified by where traffic goes.
     const controllers = isShipping
       ? new Controllers({ engine, server: this.server, chance: new Chance(seed, 'controllers') })
@@ -128,9 +146,9 @@ export class AgentWorld {
   begin(): void {
     const { leaseDurationMs } = this.timing;
     this.trace.note('begin', `${this.kind} ${JSON.stringify(this.timing)} ${JSON.stringify(timingOf(this.timing))}`);
-    if (this.#isShipping) {
+    if (this.isShipping) {
       this.pair?.begin();
-      this.cluster.create('user', SINGLETON_SERVICE, manifestWith(this.timing));
+      this.cluster.create('user', SINGLETON_SERVICE, manifestWith(this.timing, this.peers && 'Hold'));
       return this.operator.start();
     }
     this.cluster.create('operator', LEASE, {
@@ -143,8 +161,8 @@ export class AgentWorld {
     return this.operator.start();
   }
 
-  /** A new pod. */
-  bear(machine: Machine): void {
+  /** A new pod; its UID. */
+  bear(machine: Machine): string {
     this.#born += 1;
     const pod = `${SINGLETON}-${this.#born}`;
     const metadata = { name: pod, namespace: NAMESPACE };
@@ -152,6 +170,13 @@ export class AgentWorld {
     this.cluster.create('operator', POD, { apiVersion: 'v1', kind: 'Pod', metadata, spec });
     const uid = this.#podOf(pod)?.metadata.uid ?? '';
     this.#run(pod, uid, machine);
+    return uid;
+  }
+
+  /** `onApiLoss: Hold`: whether the Lease says that this one can be asked. */
+  isTold(uid: string): boolean {
+    const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
+    return lease?.metadata.annotations?.[ANNOTATION.members]?.includes(uid) === true;
   }
 
   /** Scheduler and kubelet of pods that the operator makes and deletes. */
@@ -184,6 +209,7 @@ export class AgentWorld {
       server,
       timing,
       kind,
+      peers: this.peers,
       watcher: {
         acts: (name, term) => this.checkers.acts(name, term),
         ceases: (name) => this.checkers.ceases(name, !machine.isFrozen),
@@ -218,7 +244,7 @@ export class AgentWorld {
       phase: member.hasEnded || this.pair?.isEvicted(member) === true ? 'Failed' : 'Running',
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
       containerStatuses: [{ name: 'app', ready, restartCount: member.restarts, ...this.#stateOf(member) }],
-      ...(this.#isShipping && {
+      ...(this.isShipping && {
         podIP: '10.0.0.1',
         initContainerStatuses: [{ name: AGENT_CONTAINER, ready, restartCount: 0, ...this.#stateOf(member) }],
       }),
@@ -228,7 +254,7 @@ export class AgentWorld {
   }
 
   #stateOf({ hasEnded }: Member): object {
-    if (!this.#isShipping) return {};
+    if (!this.isShipping) return {};
     return { state: hasEnded ? { terminated: { exitCode: 137, reason: 'Error' } } : { running: {} } };
   }
 
@@ -237,8 +263,8 @@ export class AgentWorld {
     if (!this.members.delete(member.options.uid)) return;
     const pod = this.#objectOf(member);
     const isGoing = pod?.metadata.deletionTimestamp !== undefined;
-    if (pod !== undefined && (isGoing || !this.#isShipping)) this.cluster.delete('kubelet', POD, pod, 0);
-    if (this.#isShipping) return;
+    if (pod !== undefined && (isGoing || !this.isShipping)) this.cluster.delete('kubelet', POD, pod, 0);
+    if (this.isShipping) return;
     const machine = this.#chance.pick(this.machines.filter(({ isUp }) => isUp));
     if (machine !== undefined) this.bear(machine);
   }
@@ -301,6 +327,7 @@ export class AgentWorld {
     this.network.faults = NO_FAULTS;
     this.network.isServerDown = false;
     this.network.cutOff.clear();
+    this.peers?.calm();
     this.cutOff.clear();
     for (const machine of this.machines) {
       this.wake(machine);
@@ -315,6 +342,22 @@ export class AgentWorld {
       member.wake();
       member.recover();
     }
+  }
+
+  /**
+   * An administrator sees that nobody acts, and that everybody is gone who may have promised something. Nobody can be granted by
+   * expiry then, and the operator has nothing else to go by.
+   */
+  vouch(): void {
+    const lease = this.cluster.get<Lease>(LEASE, leaseName(SINGLETON), NAMESPACE);
+    if (this.peers === undefined || lease === undefined || this.checkers.acting.length > 0) return;
+    const { holderIdentity: holder = '' } = lease.spec ?? {};
+    const isThere = [...this.members.values()].some(
+      (member) => member.holder !== holder && holdSetOf(lease).includes(member.options.uid),
+    );
+    if (isThere) return;
+    this.trace.note('administrator', 'takes away the hold set, of which nobody is left');
+    this.cluster.patch('administrator', LEASE, lease, { metadata: { annotations: { [ANNOTATION.holdSet]: null } } });
   }
 
   /** Undefined: exactly one acts, and it is the Lease's holder. */
@@ -378,6 +421,9 @@ function kindFor({ enforcement }: TimingInput, chance: Chance): WorkloadKind {
 /** Most often as wrong as may be, in the direction that hurts: the operator's clock runs fast and the others slow. */
 const rateOf = (chance: Chance, sign: number): number =>
   1 + CLOCK_RATE_ERROR * (chance.happens(0.7) ? sign : chance.between(-1, 1));
+
+/** Who promises is hurt by a clock that runs fast, and who is promised by one that runs slow. */
+const eitherRate = (chance: Chance): number => rateOf(chance, chance.happens(0.5) ? 1 : -1);
 
 function machineOf(name: string, engine: Engine, rate: number): Machine {
   return { name, rate, isUp: true, isFrozen: false, monotonicMs: () => engine.nowMs * rate };

@@ -9,6 +9,7 @@ const USAGE = `npm run simulate -- [options]
   --seed N        one run, with every fault printed
   --mode agent    agents and workloads of fencing mode Agent, with a model of the operator
   --mode pair     the same with the operator that ships
+  --mode hold     as agent, with onApiLoss: Hold: agents that ask each other
   --seeds A..B    all of these, on all cores (default 1..100)
   --minutes M     of virtual time with faults (default 3)
   --replicas R    of the operator (default: 1 to 3, by seed)
@@ -37,9 +38,9 @@ const { values } = parseArgs({
   },
 });
 
-const MODES = { agent: 'Agent', pair: 'Pair' } as const;
+const MODES = { agent: 'Agent', pair: 'Pair', hold: 'Hold' } as const;
 const isMode = (text: string): text is keyof typeof MODES => Object.hasOwn(MODES, text);
-if (values.mode !== undefined && !isMode(values.mode)) throw new Error(`--mode ${values.mode}: agent or pair`);
+if (values.mode !== undefined && !isMode(values.mode)) throw new Error(`--mode ${values.mode}: agent, pair or hold`);
 const mode = values.mode === undefined ? undefined : MODES[values.mode];
 
 const settings = {

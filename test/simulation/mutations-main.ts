@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { AGENT_MUTATIONS } from './agent-mutations.ts';
+import { HOLD_MUTATIONS } from './hold-mutations.ts';
 import { hunt } from './mutant.ts';
 import { MUTATIONS } from './mutations.ts';
 import { PAIR_MUTATIONS } from './pair-mutations.ts';
@@ -15,7 +16,7 @@ const { values } = parseArgs({
   },
 });
 
-const ALL = [...MUTATIONS, ...AGENT_MUTATIONS, ...PAIR_MUTATIONS];
+const ALL = [...MUTATIONS, ...AGENT_MUTATIONS, ...PAIR_MUTATIONS, ...HOLD_MUTATIONS];
 const chosen = ALL.filter(({ name }) => values.only?.split(',').includes(name) ?? true);
 const endMs = performance.now() + Number(values['max-minutes']) * 60_000;
 const startedMs = performance.now();

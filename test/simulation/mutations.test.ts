@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AGENT_MUTATIONS } from './agent-mutations.ts';
+import { HOLD_MUTATIONS } from './hold-mutations.ts';
 import { hunt, mutated } from './mutant.ts';
 import { MUTATIONS } from './mutations.ts';
 import { PAIR_MUTATIONS } from './pair-mutations.ts';
 
 const SRC = join(import.meta.dirname, '..', '..', 'src');
-const ALL = [...MUTATIONS, ...AGENT_MUTATIONS, ...PAIR_MUTATIONS];
+const ALL = [...MUTATIONS, ...AGENT_MUTATIONS, ...PAIR_MUTATIONS, ...HOLD_MUTATIONS];
 const named = (name: string) => ALL.filter((mutation) => mutation.name === name);
 
 describe('the mutations', () => {
@@ -35,7 +36,7 @@ describe('the simulation', { timeout: 120_000 }, () => {
     expect(by, `nobody noticed within ${seeds} seeds that ${mutation.what}`).toBeDefined();
   });
 
-  it.each(AGENT_MUTATIONS)('of agents notices the mutation $name', async (mutation) => {
+  it.each([...AGENT_MUTATIONS, ...HOLD_MUTATIONS])('of agents notices the mutation $name', async (mutation) => {
     const { by, seeds } = await hunt(mutation, { maxSeeds: 400, jobs: 1 });
     expect(by, `nobody noticed within ${seeds} seeds that ${mutation.what}`).toBeDefined();
   });

@@ -20,7 +20,7 @@ export interface Mutation {
   readonly find: string;
   readonly replace: string;
   /** Of the run that is to notice it. */
-  readonly mode?: 'Agent' | 'Pair';
+  readonly mode?: 'Agent' | 'Pair' | 'Hold';
 }
 
 const MOVE = 'core/move.ts';

@@ -40,10 +40,14 @@ const NAME = 'operator';
 const WALL_OFFSET_MS = 120_000;
 
 /** What a user writes whose times are these. */
-export function manifestWith({ leaseDurationMs, renewIntervalMs, stopGraceMs, enforcement }: TimingInput) {
+export function manifestWith(
+  { leaseDurationMs, renewIntervalMs, stopGraceMs, enforcement }: TimingInput,
+  onApiLoss?: 'Hold',
+) {
   const { spec, ...rest } = fencedManifest();
   const election = { leaseDurationSeconds: leaseDurationMs / 1_000, renewIntervalSeconds: renewIntervalMs / 1_000 };
-  const fencing = { mode: 'Agent', enforcement, stopGraceSeconds: stopGraceMs / 1_000 };
+  const hold = onApiLoss === undefined ? {} : { onApiLoss };
+  const fencing = { mode: 'Agent', enforcement, stopGraceSeconds: stopGraceMs / 1_000, ...hold };
   const failover = { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } };
   return { ...rest, spec: { ...spec, election, fencing, failover } };
 }

@@ -23,8 +23,8 @@ export interface RunOptions {
   /** Seconds from one fault to the next, on average. Default: 0.7 to 7, by chance. */
   readonly faultEverySeconds?: number;
   readonly print?: (line: string) => void;
-  /** `Agent`: no operator that ships, but agents that do; `Pair`: both (agent-simulation.ts). */
-  readonly mode?: 'Agent' | 'Pair';
+  /** `Agent`: no operator that ships, but agents that do; `Pair`: both (agent-simulation.ts). `Hold`: as `Agent`, with `onApiLoss: Hold`. */
+  readonly mode?: 'Agent' | 'Pair' | 'Hold';
 }
 
 export interface RunResult {

@@ -2,7 +2,7 @@
 import type { RunOptions, RunResult } from './simulation.ts';
 
 export async function simulatorFor(mode: RunOptions['mode']): Promise<(options: RunOptions) => Promise<RunResult>> {
-  if (mode === 'Agent') return (await import('./agent-simulation.ts')).simulateAgents;
+  if (mode === 'Agent' || mode === 'Hold') return (await import('./agent-simulation.ts')).simulateAgents;
   if (mode === 'Pair') return (await import('./agent-simulation.ts')).simulatePair;
   return (await import('./simulation.ts')).simulate;
 }

@@ -21,6 +21,7 @@ export const LEASE: ResourceType = {
 };
 
 export const SERVICE_ACCOUNT: ResourceType = core('serviceaccounts', 'ServiceAccount');
+export const SECRET: ResourceType = core('secrets', 'Secret');
 export const ROLE: ResourceType = rbac('roles', 'Role');
 export const ROLE_BINDING: ResourceType = rbac('rolebindings', 'RoleBinding');
 

@@ -6,6 +6,7 @@ import {
   POD,
   ROLE,
   ROLE_BINDING,
+  SECRET,
   SERVICE,
   SERVICE_ACCOUNT,
   SINGLETON_SERVICE,
@@ -94,4 +95,5 @@ export const servedKinds = (endpointSlices: ResourceType, disruptionBudgets: Res
   { type: SERVICE_ACCOUNT },
   { type: ROLE },
   { type: ROLE_BINDING },
+  { type: SECRET },
 ];
