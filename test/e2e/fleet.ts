@@ -10,7 +10,7 @@ import type { NodeObject, Pod, Slice } from './objects.ts';
 import { workersOf } from './planned.ts';
 import { apply, kubectl } from './shell.ts';
 import { Store } from './store.ts';
-import { NAMESPACE, SERVICE_PORT, container, volumes } from './workload.ts';
+import { NAMESPACE, SERVICE_PORT, container, keyOf, volumes } from './workload.ts';
 
 /** One of the fleet. `manners`: see pods/writer.ts. */
 export interface Ship {
@@ -83,7 +83,7 @@ export class Fleet {
     const nodes = workersOf(cluster)
       .filter((node) => node !== leaders)
       .slice(0, MEMBERS);
-    const store = await Store.start(cluster.image);
+    const store = await Store.start(cluster.image, nodes);
     const ships = build(store);
     await apply(...ships.map((ship) => manifest(ship, nodes)));
     return new Fleet(cluster, store, ships);
@@ -130,7 +130,7 @@ export class Fleet {
   async handover({ ship, active }: Sailing, sinceMs: number, timeoutMs = 60_000): Promise<Handover> {
     return this.#cluster.until(
       `another to act for ${active.metadata.name}`,
-      async () => handoverFrom(await this.store.record(ship.name), active.metadata.name, sinceMs),
+      async () => handoverFrom(await this.store.record(keyOf(ship.name)), active.metadata.name, sinceMs),
       timeoutMs,
     );
   }
@@ -152,7 +152,7 @@ export class Fleet {
   async wrong(): Promise<string[]> {
     const found: string[] = [];
     for (const { name } of this.#ships) {
-      const wrong = wrongIn(await this.store.record(name));
+      const wrong = wrongIn(await this.store.record(keyOf(name)));
       found.push(...wrong.slice(this.#told.get(name) ?? 0).map((text) => `${name}: ${text}`));
       this.#told.set(name, wrong.length);
     }
@@ -160,7 +160,7 @@ export class Fleet {
   }
 
   async writes(): Promise<number> {
-    const records = await Promise.all(this.#ships.map(({ name }) => this.store.record(name)));
+    const records = await Promise.all(this.#ships.map(({ name }) => this.store.record(keyOf(name))));
     return records.flat().reduce((sum, { writes }) => sum + writes, 0);
   }
 
@@ -248,7 +248,7 @@ const writer = ({ name, manners }: Ship, { url }: Store, image: string) => ({
   ...container('writer', 'writer.mjs', image),
   env: [
     { name: 'STORE_URL', value: url },
-    { name: 'SINGLETON', value: name },
+    { name: 'SINGLETON', value: keyOf(name) },
     { name: 'MANNERS', value: manners },
     { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
