@@ -102,12 +102,18 @@ export class Fleet {
       const elsewhere = all.filter(({ active }) => active.spec.nodeName !== node);
       if (elsewhere.length === 0) {
         await sleep(REIGN_MS);
-        return all;
+        if (await this.#isStill(all)) return all;
       }
       if (attempt > ATTEMPTS) throw new Error(`not all actives come to ${node}: ${await this.#tellOf(elsewhere)}`);
       for (const { ship } of elsewhere) await switchOver(ship);
       await Promise.all(elsewhere.map((sailing) => this.#hasMoved(sailing).catch(() => undefined)));
     }
+  }
+
+  /** On a busy machine an active may become unready by itself. */
+  async #isStill(all: readonly Sailing[]): Promise<boolean> {
+    const now = await this.#settled();
+    return now.every(({ active }, index) => active.metadata.uid === all[index]?.active.metadata.uid);
   }
 
   #hasMoved({ ship: { name }, active }: Sailing): Promise<boolean> {
@@ -253,6 +259,7 @@ const writer = ({ name, manners }: Ship, { url }: Store, image: string) => ({
     { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
   ],
-  readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, timeoutSeconds: 1 },
+  // What is looked at is not readiness: a busy machine must not end anybody's reign.
+  readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 5 },
   resources: { requests: { cpu: '10m', memory: '48Mi' } },
 });
