@@ -190,7 +190,11 @@ export class Fleet {
     if (active === undefined || !isReady(active)) return undefined;
     for (const pod of old) await this.#cluster.removePod(pod, 0).catch(() => undefined);
     const standby = all.find(({ metadata }) => metadata.uid !== active.metadata.uid);
-    if (all.length !== MEMBERS || old.length > 0 || standby === undefined || !isReady(standby)) return undefined;
+    // A replacement may have been made while the other node was lost: one fault would hit both.
+    const isBeside = standby?.spec.nodeName === active.spec.nodeName;
+    if (standby !== undefined && isBeside) await this.#cluster.removePod(standby, 0).catch(() => undefined);
+    if (all.length !== MEMBERS || old.length > 0 || standby === undefined || isBeside || !isReady(standby))
+      return undefined;
     const routed = await this.#cluster.routed(name);
     return routed.length === 1 && routed[0] === active.metadata.uid ? { ship, active, standby } : undefined;
   }
