@@ -17,7 +17,7 @@ own_programs() {
   done
   python=/usr/lib/$(basename "$(readlink -f /usr/bin/python3)")
   tar -C / --exclude=test --exclude=__pycache__ --exclude='config-3*' -cf - "${python#/}" | tar -C "$to" -xf -
-  ldd "$to"/bin/* "$to"/usr/bin/* "$to$python"/lib-dynload/*.so 2>/dev/null | grep -o '/lib[^ ]*' | sort -u | while read -r file; do
+  ldd "$to"/bin/* "$to"/usr/bin/* "$to$python"/lib-dynload/*.so 2>/dev/null | awk '$2 == "=>" { print $3 } /^\t\/lib/ { print $1 }' | sort -u | while read -r file; do
     mkdir -p "$to${file%/*}" && cp -L "$file" "$to$file"
   done
   cp "$examples"/worker.{py,sh} "$to/examples/"

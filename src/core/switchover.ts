@@ -268,7 +268,9 @@ function targetsOf(record: SwitchoverRecord | undefined, question: SwitchoverQue
   if (record?.state !== 'Pending' || !isOpen(record, snapshot) || isLate(record, question)) return [];
   const target = parseTarget(record.request);
   if (target === undefined || verdict(record, question) !== undefined) return [];
-  if (target.kind === 'any') return willing(question);
+  // Any other: whoever has released the Lease for it is a candidate like the others by now.
+  if (target.kind === 'any')
+    return willing(question).filter((member) => identityOf(member) !== lastHolder(question.lease));
   const member = memberMeant(target, question);
   return member === undefined ? [] : [member];
 }

@@ -209,6 +209,31 @@ describe('a move in mode Agent', () => {
     expect(grantOf(released.where(2, (pod) => pod.notReady()))).toMatchObject({ to: { pod: 'db-1-a' } });
   });
 
+  it('goes to another when it was asked for by a switchover to any, though whoever released is the first of all again', () => {
+    const switchover = {
+      request: 'any',
+      state: 'Pending',
+      acceptedWallMs: NOW.wallMs - 5,
+      deadlineWallMs: NOW.wallMs + 60_000,
+      from: 'db-0-a_uid-db-0-a',
+      to: undefined,
+      reason: 'Accepted',
+      message: 'a switchover to any was requested',
+    } as const;
+    const release = {
+      term: 1,
+      kind: 'Switchover',
+      reason: 'Requested',
+      message: switchover.message,
+      to: 'db-1-a_uid-db-1-a',
+      detectedWallMs: NOW.wallMs - 5,
+    } as const;
+    const released = aFencedState().lease({ holder: '', releasedTerm: 1, releaseRequested: 1, release, switchover });
+    expect(grantOf(released)).toMatchObject({ to: { pod: 'db-1-a' } });
+    const alone = released.where(1, (pod) => pod.notReady()).where(2, (pod) => pod.notReady());
+    expect(grantOf(alone)).toMatchObject({ to: { pod: 'db-0-a' } });
+  });
+
   it('comes back to whoever released by itself only when nobody else is left, and counts it as a failure', () => {
     const released = aFencedState().lease({ holder: '', releasedTerm: 1 });
     expect(grantOf(released)).toMatchObject({

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { run } from './shell.ts';
 import type { Launch, Ship } from './fleet.ts';
 import type { Store } from './store.ts';
+import { keyOf } from './workload.ts';
 
 interface Example {
   readonly name: string;
@@ -71,7 +72,7 @@ export const examples = (image: string, { url }: Store): readonly Launch[] =>
       command,
       env: [
         { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-        { name: 'WRITE_URL', value: `${url}/write?singleton=${name}&pod=$(POD_NAME)&term=` },
+        { name: 'WRITE_URL', value: `${url}/write?singleton=${keyOf(name)}&pod=$(POD_NAME)&term=` },
       ],
       ...(isNode === true && { volumeMounts: [{ name: 'examples', mountPath: FOLDER }] }),
       securityContext: { runAsNonRoot: true, runAsUser: 65532, readOnlyRootFilesystem: true },

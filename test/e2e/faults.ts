@@ -46,6 +46,12 @@ export const cutBut = async (node: string, address: string): Promise<number> =>
   wallMsIn(await inNode(node, `date +%s.%N\n${dropAllBut('-I', address)}`));
 export const healBut = (node: string, address: string): Promise<string> => inNode(node, dropAllBut('-D', address));
 
+/** What pods send there has the node's address, since nobody but nodes knows the way to pods. Once, however often it is asked for. */
+export const masquerade = (node: string, address: string): Promise<string> => {
+  const rule = `POSTROUTING -d ${address} -j MASQUERADE`;
+  return inNode(node, `iptables -t nat -C ${rule} 2>/dev/null || iptables -t nat -I ${rule}`);
+};
+
 const MANIFESTS = '/etc/kubernetes/manifests';
 
 /** Resolves when nobody listens any more. */

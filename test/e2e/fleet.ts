@@ -10,7 +10,7 @@ import type { NodeObject, Pod, Slice } from './objects.ts';
 import { workersOf } from './planned.ts';
 import { apply, kubectl } from './shell.ts';
 import { Store } from './store.ts';
-import { NAMESPACE, SERVICE_PORT, container, volumes } from './workload.ts';
+import { NAMESPACE, SERVICE_PORT, container, keyOf, volumes } from './workload.ts';
 
 /** One of the fleet. `manners`: see pods/writer.ts. */
 export interface Ship {
@@ -83,7 +83,7 @@ export class Fleet {
     const nodes = workersOf(cluster)
       .filter((node) => node !== leaders)
       .slice(0, MEMBERS);
-    const store = await Store.start(cluster.image);
+    const store = await Store.start(cluster.image, nodes);
     const ships = build(store);
     await apply(...ships.map((ship) => manifest(ship, nodes)));
     return new Fleet(cluster, store, ships);
@@ -102,12 +102,18 @@ export class Fleet {
       const elsewhere = all.filter(({ active }) => active.spec.nodeName !== node);
       if (elsewhere.length === 0) {
         await sleep(REIGN_MS);
-        return all;
+        if (await this.#isStill(all)) return all;
       }
       if (attempt > ATTEMPTS) throw new Error(`not all actives come to ${node}: ${await this.#tellOf(elsewhere)}`);
       for (const { ship } of elsewhere) await switchOver(ship);
       await Promise.all(elsewhere.map((sailing) => this.#hasMoved(sailing).catch(() => undefined)));
     }
+  }
+
+  /** On a busy machine an active may become unready by itself. */
+  async #isStill(all: readonly Sailing[]): Promise<boolean> {
+    const now = await this.#settled();
+    return now.every(({ active }, index) => active.metadata.uid === all[index]?.active.metadata.uid);
   }
 
   #hasMoved({ ship: { name }, active }: Sailing): Promise<boolean> {
@@ -130,7 +136,7 @@ export class Fleet {
   async handover({ ship, active }: Sailing, sinceMs: number, timeoutMs = 60_000): Promise<Handover> {
     return this.#cluster.until(
       `another to act for ${active.metadata.name}`,
-      async () => handoverFrom(await this.store.record(ship.name), active.metadata.name, sinceMs),
+      async () => handoverFrom(await this.store.record(keyOf(ship.name)), active.metadata.name, sinceMs),
       timeoutMs,
     );
   }
@@ -152,7 +158,7 @@ export class Fleet {
   async wrong(): Promise<string[]> {
     const found: string[] = [];
     for (const { name } of this.#ships) {
-      const wrong = wrongIn(await this.store.record(name));
+      const wrong = wrongIn(await this.store.record(keyOf(name)));
       found.push(...wrong.slice(this.#told.get(name) ?? 0).map((text) => `${name}: ${text}`));
       this.#told.set(name, wrong.length);
     }
@@ -160,7 +166,7 @@ export class Fleet {
   }
 
   async writes(): Promise<number> {
-    const records = await Promise.all(this.#ships.map(({ name }) => this.store.record(name)));
+    const records = await Promise.all(this.#ships.map(({ name }) => this.store.record(keyOf(name))));
     return records.flat().reduce((sum, { writes }) => sum + writes, 0);
   }
 
@@ -184,7 +190,11 @@ export class Fleet {
     if (active === undefined || !isReady(active)) return undefined;
     for (const pod of old) await this.#cluster.removePod(pod, 0).catch(() => undefined);
     const standby = all.find(({ metadata }) => metadata.uid !== active.metadata.uid);
-    if (all.length !== MEMBERS || old.length > 0 || standby === undefined || !isReady(standby)) return undefined;
+    // A replacement may have been made while the other node was lost: one fault would hit both.
+    const isBeside = standby?.spec.nodeName === active.spec.nodeName;
+    if (standby !== undefined && isBeside) await this.#cluster.removePod(standby, 0).catch(() => undefined);
+    if (all.length !== MEMBERS || old.length > 0 || standby === undefined || isBeside || !isReady(standby))
+      return undefined;
     const routed = await this.#cluster.routed(name);
     return routed.length === 1 && routed[0] === active.metadata.uid ? { ship, active, standby } : undefined;
   }
@@ -248,11 +258,12 @@ const writer = ({ name, manners }: Ship, { url }: Store, image: string) => ({
   ...container('writer', 'writer.mjs', image),
   env: [
     { name: 'STORE_URL', value: url },
-    { name: 'SINGLETON', value: name },
+    { name: 'SINGLETON', value: keyOf(name) },
     { name: 'MANNERS', value: manners },
     { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
   ],
-  readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, timeoutSeconds: 1 },
+  // What is looked at is not readiness: a busy machine must not end anybody's reign.
+  readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 5 },
   resources: { requests: { cpu: '10m', memory: '48Mi' } },
 });

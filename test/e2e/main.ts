@@ -174,7 +174,7 @@ async function main(options: Options): Promise<boolean> {
     console.log(closing(checks));
     return checks.every(({ outcome }) => outcome !== 'failed');
   } finally {
-    await endFleet().catch(() => undefined);
+    if (!options.keep) await endFleet().catch(() => undefined);
     await cluster.tearDown(options.keep);
   }
 }

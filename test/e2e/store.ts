@@ -4,6 +4,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reign } from './acts.ts';
+import { masquerade } from './faults.ts';
 import { run } from './shell.ts';
 
 const NAME = 'singleton-e2e-store';
@@ -24,7 +25,7 @@ export class Store {
     this.#local = local;
   }
 
-  static async start(image: string): Promise<Store> {
+  static async start(image: string, nodes: readonly string[]): Promise<Store> {
     await docker('rm', '-f', NAME).catch(() => '');
     const script = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, 'pods/store.ts'), 'utf8'));
     const network = ['--network', 'kind', '-p', `127.0.0.1:0:${PORT}`, '--cpu-shares', String(CPU_SHARES)];
@@ -33,6 +34,7 @@ export class Store {
     const address = await docker('inspect', '-f', '{{(index .NetworkSettings.Networks "kind").IPAddress}}', NAME);
     const local = (await docker('port', NAME, String(PORT))).split('\n')[0] ?? '';
     const store = new Store(address.trim(), `http://${local.trim()}`);
+    await Promise.all(nodes.map((node) => masquerade(node, store.address)));
     await store.#answers();
     return store;
   }

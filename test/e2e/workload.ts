@@ -7,6 +7,9 @@ import { join } from 'node:path';
 export const NAMESPACE = `singleton-e2e-${Date.now().toString(36)}`;
 export const SERVICE_PORT = 80;
 
+/** Of a singleton in the store: pods of an earlier run's namespace may write for a while yet. */
+export const keyOf = (name: string): string => `${NAMESPACE}.${name}`;
+
 /** As JavaScript: a container that starts anew would else spend a tenth of a second on types, just when others need the core. */
 const script = (name: string): string =>
   stripTypeScriptTypes(readFileSync(join(import.meta.dirname, 'pods', `${name}.ts`), 'utf8'));
