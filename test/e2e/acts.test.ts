@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { handoverFrom, wrongIn } from './acts.ts';
+import { handoverFrom, interruptionsOf, wrongIn } from './acts.ts';
 import type { Reign } from './acts.ts';
 
 /** `a1 0-50`: pod a wrote under term 1 from 0 to 50 ms. */
 const reigns = (...texts: string[]): Reign[] =>
   texts.map((text) => {
     const [, pod = '', term, first, last] = /^(\D+)(\d+) (\d+)-(\d+)$/.exec(text) ?? [];
-    return { pod, term: Number(term), firstMs: Number(first), lastMs: Number(last), writes: 3, refused: 0 };
+    return { pod, term: Number(term), firstMs: Number(first), lastMs: Number(last), gapMs: 4, writes: 3, refused: 0 };
   });
 
 describe('the record of a store', () => {
@@ -31,5 +31,16 @@ describe('the record of a store', () => {
     expect(handoverFrom(record, 'a', 40)).toEqual({ pod: 'b', lastMs: 50, firstMs: 70 });
     expect(handoverFrom(record, 'b', 80)).toEqual({ pod: 'a', lastMs: 90, firstMs: 95 });
     expect(handoverFrom(record, 'a', 96)).toBeUndefined();
+  });
+
+  it('says what interrupted whoever was to go on', () => {
+    const during = { sinceMs: 100, untilMs: 200, withinMs: 5 };
+    const told = (...texts: string[]) => interruptionsOf(reigns(...texts), 'a', during);
+    expect(told('b1 0-9', 'a2 10-210')).toEqual([]);
+    expect(told('b1 0-9', 'a2 10-150')).toEqual(['a stopped writing 50 ms after the fault']);
+    expect(told('a2 10-150', 'a3 160-210')).toEqual(['a, then a wrote, not a alone']);
+    expect(told('a2 10-150', 'b3 160-210')).toEqual(['a, then b wrote, not a alone']);
+    expect(told('a2 10-90')).toEqual(['nobody wrote after the fault']);
+    expect(interruptionsOf(reigns('a2 10-210'), 'a', { ...during, withinMs: 3 })).toEqual(['a wrote nothing for 4 ms']);
   });
 });

@@ -6,6 +6,8 @@ export interface Reign {
   readonly term: number;
   readonly firstMs: number;
   readonly lastMs: number;
+  /** The longest time between two of them. */
+  readonly gapMs: number;
   readonly writes: number;
   /** Of them, those that the store refused, since it had seen a higher term. */
   readonly refused: number;
@@ -39,4 +41,23 @@ export function handoverFrom(reigns: readonly Reign[], old: string, sinceMs: num
   if (next === undefined) return undefined;
   const before = reigns.findLast(({ pod, firstMs }) => pod === old && firstMs < next.firstMs);
   return before && { pod: next.pod, lastMs: before.lastMs, firstMs: next.firstMs };
+}
+
+/** What speaks against `pod` having acted all the time from `sinceMs` to `untilMs`, never pausing for `withinMs`. */
+export function interruptionsOf(
+  reigns: readonly Reign[],
+  pod: string,
+  { sinceMs, untilMs, withinMs }: { readonly sinceMs: number; readonly untilMs: number; readonly withinMs: number },
+): string[] {
+  const during = reigns.filter(({ lastMs }) => lastMs >= sinceMs);
+  const [reign] = during;
+  if (reign === undefined) return [`nobody wrote after the fault`];
+  if (during.length > 1 || reign.pod !== pod)
+    return [`${during.map((one) => one.pod).join(', then ')} wrote, not ${pod} alone`];
+  const { firstMs, lastMs, gapMs } = reign;
+  return [
+    ...(firstMs > sinceMs ? [`${pod} wrote under a new term`] : []),
+    ...(lastMs < untilMs ? [`${pod} stopped writing ${(lastMs - sinceMs).toFixed(0)} ms after the fault`] : []),
+    ...(gapMs > withinMs ? [`${pod} wrote nothing for ${gapMs.toFixed(0)} ms`] : []),
+  ];
 }

@@ -4,25 +4,31 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Handover } from './acts.ts';
 import type { Case } from './cases.ts';
 import type { Cluster } from './cluster.ts';
-import { cutBut, healBut, killProcesses, pause, unpause } from './faults.ts';
+import { cutBut, healBut, killProcesses, pause, startApiServer, stopApiServer, unpause } from './faults.ts';
 import { EXAMPLES, examples, whyNoExamples } from './examples.ts';
-import { Fleet, switchOver, writers } from './fleet.ts';
+import { Fleet, HOLDERS, switchOver, writers } from './fleet.ts';
 import type { Sailing } from './fleet.ts';
 import { stepsOf } from './steps.ts';
+import type { Store } from './store.ts';
 import type { Measurement } from './watching.ts';
 import { noAnswers } from './watching.ts';
 import { NAMESPACE } from './workload.ts';
 
 let running: { readonly kind: Kind; readonly fleet: Promise<Fleet> } | undefined;
 
-type Kind = 'writers' | 'examples';
+type Kind = keyof typeof BUILDS;
+
+const BUILDS = {
+  writers: (image: string, store: Store) => writers(image, store),
+  holders: (image: string, store: Store) => writers(image, store, HOLDERS),
+  examples,
+};
 
 /** The same for all cases of a kind that follow each other: to begin takes a while. */
 async function fleetOf(cluster: Cluster, kind: Kind): Promise<Fleet> {
   if (running?.kind !== kind) {
     await endFleet();
-    const build = kind === 'writers' ? writers : examples;
-    running = { kind, fleet: Fleet.start(cluster, (store) => build(cluster.image, store)) };
+    running = { kind, fleet: Fleet.start(cluster, (store) => BUILDS[kind](cluster.image, store)) };
   }
   return running.fleet;
 }
@@ -134,6 +140,37 @@ const eachActive =
     return { ...(await measurementOf(fleet, moves)), wrong: await fleet.wrong() };
   };
 
+/** Longer than every Lease here, twice over. */
+const OUTAGE_MS = 30_000;
+/** Long enough for an operator to wait a Lease out once more, wrongly, and to move. */
+const AFTER_OUTAGE_MS = 15_000;
+/** Of a workload that does nothing but write every 5 ms, on a machine on which an API server starts. */
+const PAUSE_MS = 1_500;
+
+async function apiServerAway(cluster: Cluster): Promise<Measurement> {
+  const fleet = await fleetOf(cluster, 'holders');
+  await fleet.store.pace(PACE_MS.sparse);
+  const all = await fleet.gathered();
+  await fleet.store.pace(PACE_MS.dense);
+  const sinceMs = Date.now();
+  let isStopped = false;
+  try {
+    isStopped = true;
+    await stopApiServer(cluster.controlPlane);
+    await sleep(OUTAGE_MS);
+    await startApiServer(cluster.controlPlane);
+    isStopped = false;
+  } finally {
+    if (isStopped) await startApiServer(cluster.controlPlane);
+  }
+  await sleep(AFTER_OUTAGE_MS);
+  const during = { sinceMs, untilMs: Date.now() - PAUSE_MS, withinMs: PAUSE_MS };
+  const wrong = [...(await fleet.interruptions(all, during)), ...(await fleet.wrong())];
+  const acts = { times: await fleet.gaps(all), load: loadavg()[0] ?? 0, writes: await fleet.writes() };
+  await fleet.store.pace(PACE_MS.sparse);
+  return { ...noAnswers, acts, wrong };
+}
+
 const killed = (_: Cluster, { active }: Sailing): Promise<number> =>
   killProcesses(active.spec.nodeName ?? '', active.metadata.uid, '/scripts/writer');
 
@@ -214,6 +251,14 @@ export const AGENT_CASES: readonly Case[] = [
     needsNodes: true,
     bars: {},
     run: eachActive(COOPERATIVE, switched),
+  },
+  {
+    name: 'agent-hold',
+    what: 'the API server is away for 30 s, with onApiLoss: Hold',
+    repeat: 2,
+    needsNodes: true,
+    bars: {},
+    run: apiServerAway,
   },
   {
     name: 'agent-examples',

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ignoreMissing } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
-import { handoverFrom, wrongIn } from './acts.ts';
+import { handoverFrom, interruptionsOf, wrongIn } from './acts.ts';
 import type { Handover } from './acts.ts';
 import { readEndOf } from './faults.ts';
 import { isReady, readyUids, restarts } from './objects.ts';
@@ -20,6 +20,7 @@ export interface Ship {
   readonly leaseSeconds: number;
   readonly renewSeconds: number;
   readonly graceSeconds: number;
+  readonly onApiLoss?: 'Hold';
 }
 
 /** The rest of what it takes to run one. */
@@ -43,6 +44,28 @@ export const WRITERS: readonly Ship[] = [
   { name: 'signal-5', manners: 'offspring', enforcement: 'Signal', leaseSeconds: 5, renewSeconds: 1, graceSeconds: 2 },
   { name: 'probe-9', manners: 'deaf', enforcement: 'Probe', leaseSeconds: 9, renewSeconds: 2, graceSeconds: 2 },
   { name: 'client-10', manners: 'client', enforcement: 'Probe', leaseSeconds: 10, renewSeconds: 2, graceSeconds: 2 },
+];
+
+/** Who go on while the API server is away. */
+export const HOLDERS: readonly Ship[] = [
+  {
+    name: 'hold-5',
+    manners: 'client',
+    enforcement: 'Cooperative',
+    leaseSeconds: 5,
+    renewSeconds: 1,
+    graceSeconds: 1,
+    onApiLoss: 'Hold',
+  },
+  {
+    name: 'hold-10',
+    manners: 'deaf',
+    enforcement: 'Probe',
+    leaseSeconds: 10,
+    renewSeconds: 2,
+    graceSeconds: 2,
+    onApiLoss: 'Hold',
+  },
 ];
 
 const MEMBERS = 2;
@@ -141,6 +164,25 @@ export class Fleet {
     );
   }
 
+  /** Whoever acted when the fault came acts on. */
+  async interruptions(sailings: readonly Sailing[], during: Parameters<typeof interruptionsOf>[2]): Promise<string[]> {
+    const found = sailings.map(async ({ ship: { name }, active }) =>
+      interruptionsOf(await this.store.record(keyOf(name)), active.metadata.name, during).map(
+        (text) => `${name}: ${text}`,
+      ),
+    );
+    return (await Promise.all(found)).flat();
+  }
+
+  async gaps(sailings: readonly Sailing[]): Promise<Record<string, number[]>> {
+    const times: Record<string, number[]> = {};
+    for (const { ship } of sailings)
+      times[`${ship.name} longest between two writes`] = [
+        (await this.store.record(keyOf(ship.name))).at(-1)?.gapMs ?? NaN,
+      ];
+    return times;
+  }
+
   /** By what the suite's watch told since it was cleared. */
   async routed({ ship, active }: Sailing): Promise<void> {
     const isAnother = ({ object }: { readonly object: Slice }): boolean =>
@@ -219,7 +261,12 @@ const manifest = (ship: Launch, nodes: readonly string[]) => ({
     replicas: MEMBERS,
     service: { ports: [{ name: 'http', port: SERVICE_PORT, targetPort: ship.targetPort }] },
     election: { leaseDurationSeconds: ship.leaseSeconds, renewIntervalSeconds: ship.renewSeconds },
-    fencing: { mode: 'Agent', enforcement: ship.enforcement, stopGraceSeconds: ship.graceSeconds },
+    fencing: {
+      mode: 'Agent',
+      enforcement: ship.enforcement,
+      stopGraceSeconds: ship.graceSeconds,
+      ...(ship.onApiLoss !== undefined && { onApiLoss: ship.onApiLoss }),
+    },
     update: { minReadySeconds: 1 },
     // They fail again and again on purpose.
     failover: { backoffMaxSeconds: 0, quarantine: { durationSeconds: 0 } },
@@ -251,8 +298,8 @@ const onNodes = (nodes: readonly string[]) => ({
   },
 });
 
-export const writers = (image: string, store: Store): readonly Launch[] =>
-  WRITERS.map((ship) => ({ ...ship, container: writer(ship, store, image), volumes, targetPort: 'http' }));
+export const writers = (image: string, store: Store, ships = WRITERS): readonly Launch[] =>
+  ships.map((ship) => ({ ...ship, container: writer(ship, store, image), volumes, targetPort: 'http' }));
 
 const writer = ({ name, manners }: Ship, { url }: Store, image: string) => ({
   ...container('writer', 'writer.mjs', image),

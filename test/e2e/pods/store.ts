@@ -17,6 +17,8 @@ interface Reign {
   readonly term: number;
   readonly firstMs: number;
   lastMs: number;
+  /** The longest time between two of them. */
+  gapMs: number;
   writes: number;
   refused: number;
 }
@@ -32,9 +34,10 @@ function write(singleton: string, pod: string, term: number): boolean {
   reigns.set(singleton, list);
   let last = list.at(-1);
   if (last?.pod !== pod || last.term !== term) {
-    last = { pod, term, firstMs: atMs, lastMs: atMs, writes: 0, refused: 0 };
+    last = { pod, term, firstMs: atMs, lastMs: atMs, gapMs: 0, writes: 0, refused: 0 };
     list.push(last);
   }
+  last.gapMs = Math.max(last.gapMs, atMs - last.lastMs);
   last.lastMs = atMs;
   last.writes += 1;
   if (isRefused) last.refused += 1;
