@@ -165,14 +165,14 @@ export const AGENT_MUTATIONS: readonly Mutation[] = [
     name: 'grant-on-suspicion',
     what: 'an unready holder is taken for stopped',
     file: OPERATOR,
-    find: "if (holder?.status?.phase === 'Failed') return true;",
-    replace: 'if (holder !== undefined && !isReady(holder)) return true;',
+    find: "if (holder?.status?.phase === 'Failed') return 'P2';",
+    replace: "if (holder !== undefined && !isReady(holder)) return 'P2';",
   },
   {
     name: 'grant-when-gone-from-sight',
     what: 'a holder that has no pod any more is taken for stopped',
     file: OPERATOR,
-    find: "if (holder?.status?.phase === 'Failed') return true;",
-    replace: "if (holder === undefined || holder.status?.phase === 'Failed') return true;",
+    find: "if (holder?.status?.phase === 'Failed') return 'P2';",
+    replace: "if (holder === undefined || holder.status?.phase === 'Failed') return 'P2';",
   },
 ].map(agent);

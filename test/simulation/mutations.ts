@@ -185,8 +185,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'status-without-precondition',
     what: 'the status of an operator that lags behind replaces a newer one',
     file: EXECUTE,
-    find: 'const patch = { metadata: { resourceVersion: action.resourceVersion }, status };',
-    replace: 'const patch = { status };',
+    find: 'const patch = { metadata: { resourceVersion }, status: replacing(singleton, status) };',
+    replace: 'const patch = { metadata: {}, status: replacing(singleton, status) };',
   },
   {
     name: 'no-second-replacement',
