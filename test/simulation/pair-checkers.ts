@@ -51,6 +51,10 @@ export class PairCheckers {
     this.#onGrant.push(then);
   }
 
+  get highest(): number {
+    return this.#highest;
+  }
+
   /** Everything that told of later terms was replaced by what was there before. */
   restored(term: number): void {
     this.#highest = Math.min(this.#highest, term);

@@ -160,10 +160,14 @@ export class PairWorld {
     if (node !== undefined) this.#world.cluster.delete(USER, NODE, node);
   }
 
-  /** An older Lease is put back over the one that is there; what else tells of terms stays, and tells of the newest. */
+  /**
+   * An older Lease is put back over the one that is there; what else tells of terms stays, and tells of the newest ever given.
+   * (Of one that was lost with its Lease before anything else told of it, nobody could know.)
+   */
   restoreLease(chance: Chance): number | undefined {
     const backup = chance.pick(this.#backups);
-    if (backup === undefined || (this.#lease?.spec?.leaseTransitions ?? Infinity) > this.#told) return undefined;
+    const newest = Math.max(this.#lease?.spec?.leaseTransitions ?? Infinity, this.checkers.highest);
+    if (backup === undefined || newest > this.#told) return undefined;
     const term = backup.lease.spec?.leaseTransitions ?? 0;
     this.#put(contentOf(backup.lease));
     return term;
