@@ -2,8 +2,10 @@
  * The operator's side of mode `Agent`, broken in one place at a time (see mutations.ts), among agents that ship.
  *
  * Not here, since seeds do not tell them from the code as it is, but tables in test/core/fencing.test.ts do: containers that have
- * ended in a pod that goes on, taken for P2 (a simulated kubelet reports them with the last phase only); and a sight that is
- * carried over a write which was meant for another version (nobody looks at a singleton between its write and the answer).
+ * ended in a pod that goes on, taken for P2 (a simulated kubelet reports them with the last phase only); a sight that is
+ * carried over a write which was meant for another version (nobody looks at a singleton between its write and the answer); an
+ * expiry that is believed of a version that was not seen (each look takes in the version that it decides on). And terms that agents
+ * have seen before etcd was restored, tried one by one: late, not wrong; test/core/lost-lease.test.ts and three scenarios tell.
  */
 import type { Mutation } from './mutations.ts';
 
@@ -88,13 +90,6 @@ export const PAIR_MUTATIONS: readonly Mutation[] = [
     replace: '    sinceMs: now.monotonicMs - 300,\n',
   },
   {
-    name: 'expiry-of-a-version-not-seen',
-    what: 'P5 is believed of a Lease that was renewed since it was seen',
-    file: EXPIRY,
-    find: 'if (sight?.uid !== lease.uid || sight.resourceVersion !== lease.resourceVersion) return undefined;',
-    replace: 'if (sight?.uid !== lease.uid) return undefined;',
-  },
-  {
     name: 'expiry-by-the-spec',
     what: "the lease duration is the spec's, not the one that the holder goes by",
     file: EXPIRY,
@@ -170,12 +165,5 @@ export const PAIR_MUTATIONS: readonly Mutation[] = [
     file: LEASE,
     find: "spec?.fencing.mode === 'Agent' && status?.lease !== undefined && status.lease !== uid;",
     replace: 'false;',
-  },
-  {
-    name: 'refused-terms-one-by-one',
-    what: 'after etcd was restored each term is tried that agents have seen before',
-    file: LEASE,
-    find: 'return highest + (isRefused && highest < MAX_TERM / 2 ? TERM_GAP_AFTER_LOSS : 1);',
-    replace: 'return highest + 1;',
   },
 ].map(pair);
