@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { handoverFrom, interruptionsOf, wrongIn } from './acts.ts';
+import { handoverFrom, interruptionsOf, longestPause, wrongIn } from './acts.ts';
 import type { Reign } from './acts.ts';
 
 /** `a1 0-50`: pod a wrote under term 1 from 0 to 50 ms. */
@@ -42,5 +42,12 @@ describe('the record of a store', () => {
     expect(told('a2 10-150', 'b3 160-210')).toEqual(['a, then b wrote, not a alone']);
     expect(told('a2 10-90')).toEqual(['nobody wrote after the fault']);
     expect(interruptionsOf(reigns('a2 10-210'), 'a', { ...during, withinMs: 3 })).toEqual(['a wrote nothing for 4 ms']);
+  });
+
+  it('says for how long nobody wrote, of one that went on, of two, and of one that is gone', () => {
+    expect(longestPause(reigns('a1 0-50', 'a2 60-99'), 70, 100)).toBe(10);
+    expect(longestPause(reigns('a1 0-50', 'b2 70-99'), 40, 100)).toBe(20);
+    expect(longestPause(reigns('a1 0-99'), 40, 100)).toBe(4);
+    expect(longestPause(reigns('a1 0-50'), 40, 100)).toBe(50);
   });
 });

@@ -61,3 +61,15 @@ export function interruptionsOf(
     ...(gapMs > withinMs ? [`${pod} wrote nothing for ${gapMs.toFixed(0)} ms`] : []),
   ];
 }
+
+/** The longest time without a write, of those whose writes do not all lie before `sinceMs`; at most up to `untilMs`. */
+export function longestPause(reigns: readonly Reign[], sinceMs: number, untilMs: number): number {
+  const during = reigns.filter(({ lastMs }) => lastMs >= sinceMs);
+  const between = reigns.map(({ firstMs }, index) => firstMs - (reigns[index - 1]?.lastMs ?? firstMs));
+  const lasts = reigns.map(({ lastMs }) => lastMs);
+  return Math.max(
+    ...during.map(({ gapMs }) => gapMs),
+    ...between.filter((_, index) => during.includes(reigns[index] as Reign)),
+    untilMs - Math.max(...lasts),
+  );
+}

@@ -4,7 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Handover } from './acts.ts';
 import type { Case } from './cases.ts';
 import type { Cluster } from './cluster.ts';
-import { cutBut, healBut, killProcesses, pause, startApiServer, stopApiServer, unpause } from './faults.ts';
+import {
+  cutBut,
+  freezeProcesses,
+  healBut,
+  killProcesses,
+  pause,
+  startApiServer,
+  stopApiServer,
+  thawProcesses,
+  unpause,
+} from './faults.ts';
 import { EXAMPLES, examples, whyNoExamples } from './examples.ts';
 import { Fleet, HOLDERS, switchOver, writers } from './fleet.ts';
 import type { Sailing } from './fleet.ts';
@@ -147,8 +157,16 @@ const AFTER_OUTAGE_MS = 15_000;
 /** Of a workload that does nothing but write every 5 ms, on a machine on which an API server starts. */
 const PAUSE_MS = 1_500;
 
-async function apiServerAway(cluster: Cluster): Promise<Measurement> {
-  const fleet = await fleetOf(cluster, 'holders');
+const pausesIn = (pauses: ReadonlyMap<string, number>): Record<string, number[]> =>
+  Object.fromEntries([...pauses].map(([name, ms]) => [`${name} nobody, longest`, [ms]]));
+
+/** What is wrong when it is over is what `judge` says, and the store. */
+async function withoutApiServer(
+  cluster: Cluster,
+  kind: Kind,
+  judge: (fleet: Fleet, all: readonly Sailing[], sinceMs: number) => Promise<readonly string[]>,
+): Promise<Measurement> {
+  const fleet = await fleetOf(cluster, kind);
   await fleet.store.pace(PACE_MS.sparse);
   const all = await fleet.gathered();
   await fleet.store.pace(PACE_MS.dense);
@@ -164,15 +182,76 @@ async function apiServerAway(cluster: Cluster): Promise<Measurement> {
     if (isStopped) await startApiServer(cluster.controlPlane);
   }
   await sleep(AFTER_OUTAGE_MS);
-  const during = { sinceMs, untilMs: Date.now() - PAUSE_MS, withinMs: PAUSE_MS };
-  const wrong = [...(await fleet.interruptions(all, during)), ...(await fleet.wrong())];
-  const acts = { times: await fleet.gaps(all), load: loadavg()[0] ?? 0, writes: await fleet.writes() };
+  const wrong = [...(await judge(fleet, all, sinceMs)), ...(await fleet.wrong())];
+  const times = pausesIn(await fleet.pauses(sinceMs));
+  const acts = { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() };
   await fleet.store.pace(PACE_MS.sparse);
   return { ...noAnswers, acts, wrong };
 }
 
+/** Nobody stops, and nothing moves. */
+const held = (cluster: Cluster): Promise<Measurement> =>
+  withoutApiServer(cluster, 'holders', (fleet, all, sinceMs) =>
+    fleet.interruptions(all, { sinceMs, untilMs: Date.now() - PAUSE_MS, withinMs: PAUSE_MS }),
+  );
+
+/** Everybody stops when it can't renew, and somebody acts afterwards. */
+const fenced = (cluster: Cluster): Promise<Measurement> =>
+  withoutApiServer(cluster, 'writers', async (fleet, all, sinceMs) => {
+    await fleet.gathered();
+    const pauses = await fleet.pauses(sinceMs);
+    return all.flatMap(({ ship: { name, leaseSeconds } }) => {
+      const pauseMs = pauses.get(name) ?? 0;
+      const stopped = pauseMs > OUTAGE_MS - leaseSeconds * 1_000;
+      return stopped ? [] : [`${name}: no longer pause than ${pauseMs.toFixed(0)} ms, in an outage of ${OUTAGE_MS}`];
+    });
+  });
+
+/** By what is in the command lines of their processes. */
+const WORKLOAD = '/scripts/writer';
+const AGENT = 'agent-main';
+
+/** A new process of the agent knows what the one before knew, and goes on or stops. */
+async function agentsKilled(cluster: Cluster): Promise<Measurement> {
+  const fleet = await fleetOf(cluster, 'writers');
+  await fleet.store.pace(PACE_MS.sparse);
+  const all = await fleet.gathered();
+  await fleet.store.pace(PACE_MS.dense);
+  const sinceMs = Date.now();
+  await Promise.all(all.map(({ active }) => killProcesses(active.spec.nodeName ?? '', active.metadata.uid, AGENT)));
+  await fleet.gathered();
+  const times = pausesIn(await fleet.pauses(sinceMs));
+  await fleet.store.pace(PACE_MS.sparse);
+  const acts = { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() };
+  return { ...noAnswers, acts, wrong: await fleet.wrong() };
+}
+
+/** Of one active after another. Thawed when another one acts: nothing of it may act any more. */
+const frozen =
+  (names: readonly string[], command: string) =>
+  async (cluster: Cluster): Promise<Measurement> => {
+    const fleet = await fleetOf(cluster, 'writers');
+    await fleet.store.pace(PACE_MS.sparse);
+    const all = await fleet.gathered();
+    await fleet.store.pace(PACE_MS.dense);
+    const moves: Moved[] = [];
+    for (const sailing of all.filter(({ ship }) => names.includes(ship.name))) {
+      cluster.watcher.clear();
+      const { uid } = sailing.active.metadata;
+      const sinceMs = await freezeProcesses(nodeOf(sailing), uid, command);
+      try {
+        moves.push(await movedFrom(fleet, sailing, sinceMs));
+      } finally {
+        await thawProcesses(nodeOf(sailing), uid, command);
+      }
+      await sleep(AFTERWARDS_MS);
+    }
+    await fleet.store.pace(PACE_MS.sparse);
+    return { ...(await measurementOf(fleet, moves)), wrong: await fleet.wrong() };
+  };
+
 const killed = (_: Cluster, { active }: Sailing): Promise<number> =>
-  killProcesses(active.spec.nodeName ?? '', active.metadata.uid, '/scripts/writer');
+  killProcesses(active.spec.nodeName ?? '', active.metadata.uid, WORKLOAD);
 
 async function deleted(cluster: Cluster, { active }: Sailing): Promise<number> {
   const sinceMs = Date.now();
@@ -253,12 +332,49 @@ export const AGENT_CASES: readonly Case[] = [
     run: eachActive(COOPERATIVE, switched),
   },
   {
+    name: 'agent-killed',
+    what: "the actives' agents are killed",
+    repeat: 3,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    run: agentsKilled,
+  },
+  {
+    name: 'agent-frozen',
+    what: "the active's agent freezes, and thaws",
+    repeat: 3,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    // With Signal nobody is left who kills (docs/agent.md).
+    run: frozen(['client-5', 'probe-9', 'client-10'], AGENT),
+  },
+  {
+    name: 'workload-frozen',
+    what: "the active workload's processes freeze, and thaw",
+    repeat: 3,
+    quick: 1,
+    needsNodes: true,
+    bars: {},
+    // One that only looks at the clock itself may act for a moment when it wakes up (docs/agent.md).
+    run: frozen(['signal-5', 'probe-9'], WORKLOAD),
+  },
+  {
+    name: 'agent-outage',
+    what: 'the API server is away for 30 s: all stop, and go on afterwards',
+    repeat: 2,
+    needsNodes: true,
+    bars: {},
+    run: fenced,
+  },
+  {
     name: 'agent-hold',
     what: 'the API server is away for 30 s, with onApiLoss: Hold',
     repeat: 2,
     needsNodes: true,
     bars: {},
-    run: apiServerAway,
+    run: held,
   },
   {
     name: 'agent-examples',

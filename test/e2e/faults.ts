@@ -25,6 +25,15 @@ export async function killProcesses(node: string, podUid: string, command: strin
   return wallMsIn(await inNode(node, `pids=$(${pids}); [ -n "$pids" ]; date +%s.%N; kill -KILL $pids`));
 }
 
+/** The same without an end to them; those that are gone are passed over. */
+export async function freezeProcesses(node: string, podUid: string, command: string): Promise<number> {
+  const pids = processesOf(podUid, command);
+  return wallMsIn(await inNode(node, `pids=$(${pids}); [ -n "$pids" ]; date +%s.%N; kill -STOP $pids`));
+}
+
+export const thawProcesses = (node: string, podUid: string, command: string): Promise<string> =>
+  inNode(node, `for pid in $(${processesOf(podUid, command)}); do kill -CONT $pid || true; done`);
+
 const wallMsIn = (text: string): number => Number(text.trim().split('\n')[0]) * 1000;
 
 export const pause = (node: string): Promise<string> => docker('pause', node);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ignoreMissing } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
-import { handoverFrom, interruptionsOf, wrongIn } from './acts.ts';
+import { handoverFrom, interruptionsOf, longestPause, wrongIn } from './acts.ts';
 import type { Handover } from './acts.ts';
 import { readEndOf } from './faults.ts';
 import { isReady, readyUids, restarts } from './objects.ts';
@@ -174,13 +174,13 @@ export class Fleet {
     return (await Promise.all(found)).flat();
   }
 
-  async gaps(sailings: readonly Sailing[]): Promise<Record<string, number[]>> {
-    const times: Record<string, number[]> = {};
-    for (const { ship } of sailings)
-      times[`${ship.name} longest between two writes`] = [
-        (await this.store.record(keyOf(ship.name))).at(-1)?.gapMs ?? NaN,
-      ];
-    return times;
+  /** By name: the longest time since then in which nobody wrote. */
+  async pauses(sinceMs: number): Promise<Map<string, number>> {
+    const untilMs = Date.now();
+    const found = this.#ships.map(async ({ name }): Promise<[string, number]> => {
+      return [name, longestPause(await this.store.record(keyOf(name)), sinceMs, untilMs)];
+    });
+    return new Map(await Promise.all(found));
   }
 
   /** By what the suite's watch told since it was cleared. */
