@@ -7,7 +7,7 @@
  *
  *   1. the Lease exists and says what its last grant said
  *   2. the move: strip the old active → grant the new one → label it → flip the Service
- *   3. a request for a switchover is taken up, or told why not
+ *   3. a request for a switchover is taken up, or told why not; agents that may ask each other are told of each other
  *   4. the Services exist and say what the spec says
  *   5. the members: create, replace, delete, mend
  *   6. the PodDisruptionBudget, which must keep no member waiting when it is refused
@@ -19,7 +19,7 @@ import { takenNames } from './holds.ts';
 import { planBudget } from './budget.ts';
 import { planLease } from './lease.ts';
 import type { LeasePlan } from './lease.ts';
-import { planMembers as planPeers } from './hold-members.ts';
+import { planPeers } from './hold-members.ts';
 import { planMembership } from './membership.ts';
 import { planMove } from './move.ts';
 import type { MovePlan } from './move.ts';
@@ -59,9 +59,10 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
     request: [...(request?.actions ?? []), ...peers],
     other: [...services, ...members.actions, ...planBudget(snapshot, spec)],
   };
+  const idle = isIdle(work);
   const told = isToldNow(work, failed) ? report({ snapshot, need: move.need, holds, now }) : nothingToTell;
   return planOf({
-    reason: move.need?.message ?? (isIdle(work) ? 'in order' : 'bringing objects in order'),
+    reason: move.need?.message ?? (idle ? 'in order' : 'bringing objects in order'),
     actions: inOrder(work, told.actions, failed),
     holds,
     recheckAtMs: earliest(
@@ -70,7 +71,7 @@ export function decide(snapshot: Snapshot, now: Instant): Plan {
       nodeLossDueAtMs(snapshot, spec, now),
       move.recheckAtMs,
       request?.recheckAtMs,
-      isIdle(work) ? told.recheckAtMs : undefined,
+      idle ? told.recheckAtMs : undefined,
     ),
   });
 }

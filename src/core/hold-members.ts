@@ -6,7 +6,7 @@ import type { Action } from './plan.ts';
 import type { LeaseView, Member, Snapshot } from './snapshot.ts';
 
 /** Nothing while the Lease says it, and for singletons whose agents never ask. */
-export function planMembers({ singleton, members }: Snapshot, lease: LeaseView): Action[] {
+export function planPeers({ singleton, members }: Snapshot, lease: LeaseView): Action[] {
   const peers = members.filter(canAnswer).map(({ pod, uid, agent }) => ({ pod, uid, ip: agent?.peer?.ip ?? '' }));
   const text = peersText(peers.toSorted((a, b) => (a.uid < b.uid ? -1 : 1)));
   const isSilent = peers.length === 0 && lease.members === undefined;

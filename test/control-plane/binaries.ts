@@ -28,7 +28,7 @@ export interface Environment {
   readonly PATH?: string | undefined;
 }
 
-const isExecutable = (file: string): boolean => {
+export const isExecutable = (file: string): boolean => {
   try {
     accessSync(file, constants.X_OK);
     return true;

@@ -64,12 +64,8 @@ export function interruptionsOf(
 
 /** The longest time without a write, of those whose writes do not all lie before `sinceMs`; at most up to `untilMs`. */
 export function longestPause(reigns: readonly Reign[], sinceMs: number, untilMs: number): number {
-  const during = reigns.filter(({ lastMs }) => lastMs >= sinceMs);
-  const between = reigns.map(({ firstMs }, index) => firstMs - (reigns[index - 1]?.lastMs ?? firstMs));
-  const lasts = reigns.map(({ lastMs }) => lastMs);
-  return Math.max(
-    ...during.map(({ gapMs }) => gapMs),
-    ...between.filter((_, index) => during.includes(reigns[index] as Reign)),
-    untilMs - Math.max(...lasts),
+  const pauses = reigns.map(({ firstMs, lastMs, gapMs }, index) =>
+    lastMs < sinceMs ? 0 : Math.max(gapMs, firstMs - (reigns[index - 1]?.lastMs ?? firstMs)),
   );
+  return Math.max(...pauses, untilMs - Math.max(...reigns.map(({ lastMs }) => lastMs)));
 }

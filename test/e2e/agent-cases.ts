@@ -4,17 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Handover } from './acts.ts';
 import type { Case } from './cases.ts';
 import type { Cluster } from './cluster.ts';
-import {
-  cutBut,
-  freezeProcesses,
-  healBut,
-  killProcesses,
-  pause,
-  startApiServer,
-  stopApiServer,
-  thawProcesses,
-  unpause,
-} from './faults.ts';
+import { awhileWithoutApiServer, cutBut, healBut, pause, signalProcesses, thawProcesses, unpause } from './faults.ts';
 import { EXAMPLES, examples, whyNoExamples } from './examples.ts';
 import { Fleet, HOLDERS, switchOver, writers } from './fleet.ts';
 import type { Sailing } from './fleet.ts';
@@ -171,16 +161,7 @@ async function withoutApiServer(
   const all = await fleet.gathered();
   await fleet.store.pace(PACE_MS.dense);
   const sinceMs = Date.now();
-  let isStopped = false;
-  try {
-    isStopped = true;
-    await stopApiServer(cluster.controlPlane);
-    await sleep(OUTAGE_MS);
-    await startApiServer(cluster.controlPlane);
-    isStopped = false;
-  } finally {
-    if (isStopped) await startApiServer(cluster.controlPlane);
-  }
+  await awhileWithoutApiServer(cluster.controlPlane, OUTAGE_MS);
   await sleep(AFTER_OUTAGE_MS);
   const wrong = [...(await judge(fleet, all, sinceMs)), ...(await fleet.wrong())];
   const times = pausesIn(await fleet.pauses(sinceMs));
@@ -218,7 +199,9 @@ async function agentsKilled(cluster: Cluster): Promise<Measurement> {
   const all = await fleet.gathered();
   await fleet.store.pace(PACE_MS.dense);
   const sinceMs = Date.now();
-  await Promise.all(all.map(({ active }) => killProcesses(active.spec.nodeName ?? '', active.metadata.uid, AGENT)));
+  await Promise.all(
+    all.map(({ active }) => signalProcesses(active.spec.nodeName ?? '', active.metadata.uid, AGENT, 'KILL')),
+  );
   await fleet.gathered();
   const times = pausesIn(await fleet.pauses(sinceMs));
   await fleet.store.pace(PACE_MS.sparse);
@@ -238,7 +221,7 @@ const frozen =
     for (const sailing of all.filter(({ ship }) => names.includes(ship.name))) {
       cluster.watcher.clear();
       const { uid } = sailing.active.metadata;
-      const sinceMs = await freezeProcesses(nodeOf(sailing), uid, command);
+      const sinceMs = await signalProcesses(nodeOf(sailing), uid, command, 'STOP');
       try {
         moves.push(await movedFrom(fleet, sailing, sinceMs));
       } finally {
@@ -251,7 +234,7 @@ const frozen =
   };
 
 const killed = (_: Cluster, { active }: Sailing): Promise<number> =>
-  killProcesses(active.spec.nodeName ?? '', active.metadata.uid, WORKLOAD);
+  signalProcesses(active.spec.nodeName ?? '', active.metadata.uid, WORKLOAD, 'KILL');
 
 async function deleted(cluster: Cluster, { active }: Sailing): Promise<number> {
   const sinceMs = Date.now();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { auditedShare, auditedWrites } from './audit.ts';
 import type { Cluster, Rates } from './cluster.ts';
-import { cut, heal, pause, signalPod, startApiServer, stopApiServer, unpause } from './faults.ts';
+import { awhileWithoutApiServer, cut, heal, pause, signalPod, unpause } from './faults.ts';
 import { isReady } from './objects.ts';
 import type { NodeObject, Pod } from './objects.ts';
 import { apply, kubectl } from './shell.ts';
@@ -164,23 +164,14 @@ const API_SERVER_DOWN_MS = 30_000;
 
 async function apiServerStopped(cluster: Cluster): Promise<Measurement> {
   await cluster.settled();
-  let isStopped = false;
-  try {
-    return await staysThrough(cluster, {
-      rates: { everyMs: 8 },
-      tailMs: 5_000,
-      async during() {
-        isStopped = true;
-        await stopApiServer(cluster.controlPlane);
-        await sleep(API_SERVER_DOWN_MS);
-        await startApiServer(cluster.controlPlane);
-        isStopped = false;
-        await cluster.settled();
-      },
-    });
-  } finally {
-    if (isStopped) await startApiServer(cluster.controlPlane);
-  }
+  return staysThrough(cluster, {
+    rates: { everyMs: 8 },
+    tailMs: 5_000,
+    async during() {
+      await awhileWithoutApiServer(cluster.controlPlane, API_SERVER_DOWN_MS);
+      await cluster.settled();
+    },
+  });
 }
 
 async function scaled(cluster: Cluster): Promise<Measurement> {

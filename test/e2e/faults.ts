@@ -16,21 +16,21 @@ export async function signalPod(node: string, podUid: string, signal: 'KILL' | '
 }
 
 /**
- * Kills those of a pod's processes whose command line has `command` in it.
+ * To those of a pod's processes whose command line has `command` in it.
  *
  * @returns when, in ms since 1970 by the clock that all containers of the machine have
  */
-export async function killProcesses(node: string, podUid: string, command: string): Promise<number> {
+export async function signalProcesses(
+  node: string,
+  podUid: string,
+  command: string,
+  signal: 'KILL' | 'STOP',
+): Promise<number> {
   const pids = processesOf(podUid, command);
-  return wallMsIn(await inNode(node, `pids=$(${pids}); [ -n "$pids" ]; date +%s.%N; kill -KILL $pids`));
+  return wallMsIn(await inNode(node, `pids=$(${pids}); [ -n "$pids" ]; date +%s.%N; kill -${signal} $pids`));
 }
 
-/** The same without an end to them; those that are gone are passed over. */
-export async function freezeProcesses(node: string, podUid: string, command: string): Promise<number> {
-  const pids = processesOf(podUid, command);
-  return wallMsIn(await inNode(node, `pids=$(${pids}); [ -n "$pids" ]; date +%s.%N; kill -STOP $pids`));
-}
-
+/** Those that are gone are passed over. */
 export const thawProcesses = (node: string, podUid: string, command: string): Promise<string> =>
   inNode(node, `for pid in $(${processesOf(podUid, command)}); do kill -CONT $pid || true; done`);
 
@@ -50,7 +50,7 @@ const dropAllBut = (operation: '-I' | '-D', address: string): string =>
   `iptables -t raw ${operation} PREROUTING -i eth+ ! -s ${address} -j DROP
    iptables -t mangle ${operation} POSTROUTING -o eth+ ! -d ${address} -j DROP`;
 
-/** The same, but for one address, which the node and its pods go on reaching. Returns when, as `killProcesses` does. */
+/** The same, but for one address, which the node and its pods go on reaching. Returns when, as `signalProcesses` does. */
 export const cutBut = async (node: string, address: string): Promise<number> =>
   wallMsIn(await inNode(node, `date +%s.%N\n${dropAllBut('-I', address)}`));
 export const healBut = (node: string, address: string): Promise<string> => inNode(node, dropAllBut('-D', address));
@@ -64,12 +64,12 @@ export const masquerade = (node: string, address: string): Promise<string> => {
 const MANIFESTS = '/etc/kubernetes/manifests';
 
 /** Resolves when nobody listens any more. */
-export async function stopApiServer(node: string): Promise<void> {
+async function stopApiServer(node: string): Promise<void> {
   await inNode(node, `mv ${MANIFESTS}/kube-apiserver.yaml /etc/kubernetes/kube-apiserver.stopped`);
   await inNode(node, 'for i in $(seq 300); do pidof kube-apiserver >/dev/null || exit 0; sleep 0.1; done; exit 1');
 }
 
-export async function startApiServer(node: string): Promise<void> {
+async function startApiServer(node: string): Promise<void> {
   await inNode(node, `mv /etc/kubernetes/kube-apiserver.stopped ${MANIFESTS}/kube-apiserver.yaml`);
   for (let attempt = 0; ; attempt++) {
     try {
@@ -79,6 +79,16 @@ export async function startApiServer(node: string): Promise<void> {
       if (attempt > 240) throw error;
       await sleep(500);
     }
+  }
+}
+
+/** It is back when this ends, however that is. */
+export async function awhileWithoutApiServer(node: string, ms: number): Promise<void> {
+  try {
+    await stopApiServer(node);
+    await sleep(ms);
+  } finally {
+    await startApiServer(node);
   }
 }
 

@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { StateText } from '../../src/agent/state.ts';
+import { serviceAccountToken } from '../control-plane/control-plane.ts';
 import { LOOPBACK } from '../control-plane/ports.ts';
+import type { RestClient } from '../control-plane/rest-client.ts';
 import { until } from '../control-plane/wait.ts';
 import type { LogLine } from './operator.ts';
 import type { OperatorBundle } from './operator-process.ts';
@@ -101,4 +103,20 @@ export async function endAgent(agent: AgentProcess | undefined): Promise<void> {
   agent?.kill('SIGKILL');
   await agent?.exited;
   if (agent !== undefined) rmSync(agent.dir, { recursive: true, force: true });
+}
+
+/** For an agent that is no pod, all Leases of the namespace: each test has its own. Returns the token that it reads. */
+export async function admitAgents(api: RestClient, namespace: string): Promise<string> {
+  const token = await serviceAccountToken(api, namespace, 'agent');
+  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+  const metadata = { name: 'agent' };
+  // As in a cluster, but for the name of the one Lease.
+  const rules = [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'watch', 'update'] }];
+  await api.create(`${rbac}/roles`, { metadata, rules });
+  await api.create(`${rbac}/rolebindings`, {
+    metadata,
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'agent' },
+    subjects: [{ kind: 'ServiceAccount', name: 'agent', namespace }],
+  });
+  return token;
 }

@@ -9,7 +9,7 @@ import { startFaultProxy } from '../control-plane/fault-proxy.ts';
 import type { FaultProxy } from '../control-plane/fault-proxy.ts';
 import { until } from '../control-plane/wait.ts';
 import { useSuite } from '../control-plane/use-suite.ts';
-import { endAgent, spawnAgent } from './agent-process.ts';
+import { admitAgents, endAgent, spawnAgent } from './agent-process.ts';
 import type { AgentProcess, AgentProcessOptions } from './agent-process.ts';
 import { bundleOperator } from './operator-process.ts';
 import type { OperatorBundle } from './operator-process.ts';
@@ -41,17 +41,7 @@ beforeAll(async () => {
   bundle = await bundleOperator();
   proxy = await startFaultProxy(controlPlane.server);
   ({ ca } = parseKubeconfig(readFileSync(controlPlane.kubeconfigPath, 'utf8')));
-  token = await serviceAccountToken(api, namespace, 'agent');
-  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-  const metadata = { name: 'agent' };
-  // As in a cluster, but for the name of the one Lease: each test has its own.
-  const rules = [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'watch', 'update'] }];
-  await api.create(`${rbac}/roles`, { metadata, rules });
-  await api.create(`${rbac}/rolebindings`, {
-    metadata,
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'agent' },
-    subjects: [{ kind: 'ServiceAccount', name: 'agent', namespace }],
-  });
+  token = await admitAgents(api, namespace);
 });
 
 afterAll(async () => {

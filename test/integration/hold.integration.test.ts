@@ -6,14 +6,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { ANNOTATION, leaseName } from '../../src/api/names.ts';
 import type { Lease } from '../../src/api/objects.ts';
 import { peersText } from '../../src/core/hold-set.ts';
-import { serviceAccountToken } from '../control-plane/control-plane.ts';
 import { parseKubeconfig } from '../control-plane/credentials.ts';
 import { startFaultProxy } from '../control-plane/fault-proxy.ts';
 import type { FaultProxy } from '../control-plane/fault-proxy.ts';
 import { freePorts } from '../control-plane/ports.ts';
 import { useSuite } from '../control-plane/use-suite.ts';
 import { until } from '../control-plane/wait.ts';
-import { endAgent, spawnAgent } from './agent-process.ts';
+import { admitAgents, endAgent, spawnAgent } from './agent-process.ts';
 import type { AgentProcess } from './agent-process.ts';
 import { bundleOperator } from './operator-process.ts';
 import type { OperatorBundle } from './operator-process.ts';
@@ -114,16 +113,7 @@ beforeAll(async () => {
   bundle = await bundleOperator();
   proxies = await Promise.all([startFaultProxy(controlPlane.server), startFaultProxy(controlPlane.server)]);
   ({ ca } = parseKubeconfig(readFileSync(controlPlane.kubeconfigPath, 'utf8')));
-  token = await serviceAccountToken(api, namespace, 'agent');
-  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-  const metadata = { name: 'agent' };
-  const rules = [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'watch', 'update'] }];
-  await api.create(`${rbac}/roles`, { metadata, rules });
-  await api.create(`${rbac}/rolebindings`, {
-    metadata,
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'agent' },
-    subjects: [{ kind: 'ServiceAccount', name: 'agent', namespace }],
-  });
+  token = await admitAgents(api, namespace);
 });
 
 afterAll(async () => {

@@ -1,9 +1,10 @@
 /** Where PostgreSQL's and Redis' programs are: on this machine, or unpacked from Debian's packages by an earlier run. */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, globSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isExecutable } from '../control-plane/binaries.ts';
 
 export const STORES = {
   PostgreSQL: { programs: ['initdb', 'postgres', 'psql'], package: 'postgresql' },
@@ -19,15 +20,6 @@ const CACHE = join(
   'singleton-operator',
   'stores',
 );
-
-const isExecutable = (file: string): boolean => {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 /** Debian keeps PostgreSQL's servers out of PATH, by version. */
 const folders = (): readonly string[] => [
