@@ -92,7 +92,8 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
     const steps = note.length > 0 ? note : moveTo(target, holder, { snapshot, spec, lease, need, now });
     return { actions: steps, need, hold, recheckAtMs };
   }
-  const asks = hold?.name === 'Fencing' && target !== undefined ? askForRelease(snapshot, lease, need, target) : [];
+  const question = { snapshot, spec, lease, need, now };
+  const asks = hold?.name === 'Fencing' && target !== undefined ? askForRelease(question, target) : [];
   return { actions: [...asks, ...finish(snapshot, lease, holder)], need, hold, recheckAtMs };
 }
 

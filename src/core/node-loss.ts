@@ -53,6 +53,13 @@ const hasExpired = ({ agent }: Member, snapshot: Snapshot, now: Instant): boolea
 const lostAtMs = ({ silentSinceMs }: NodeTrouble, { failover }: Spec): number | undefined =>
   silentSinceMs === undefined ? undefined : silentSinceMs + failover.nodeLoss.afterMs;
 
+/** Whether the active's node is silent, and has not been for as long as it is given; under the brake that never ends. */
+export function mayBeHeardAgain(snapshot: Snapshot, spec: Spec, now: Instant): boolean {
+  const trouble = troubleOf(activesNode(snapshot), snapshot);
+  if (trouble === undefined || isAttested(trouble)) return false;
+  return snapshot.nodeLoss.isBraked || now.monotonicMs < (lostAtMs(trouble, spec) ?? -Infinity);
+}
+
 const mayBeActive = (member: Member, { lease }: Snapshot): boolean => lease?.ours !== true || isHolder(lease, member);
 
 /** When the next of the nodes in trouble will have been silent for so long that its members are given up. */

@@ -3,10 +3,12 @@
  * finds it released, an operator that was just started too, makes the move that the release was asked for.
  */
 import { holderIdentity, leaseName } from '../api/names.ts';
+import type { Spec } from '../api/spec.ts';
 import { isHolder, lastHolder, podOf } from './lease.ts';
 import type { Need } from './move.ts';
+import { mayBeHeardAgain } from './node-loss.ts';
 import type { Action } from './plan.ts';
-import type { LeaseView, Member, ReleaseRecord, Snapshot } from './snapshot.ts';
+import type { Instant, LeaseView, Member, ReleaseRecord, Snapshot } from './snapshot.ts';
 
 type Cause = Omit<Need, 'since'>;
 
@@ -19,10 +21,19 @@ export function releasedFor({ holder, term, releasedTerm, release }: LeaseView):
 export const hasGivenUp = (lease: LeaseView): boolean =>
   lastHolder(lease) !== lease.holder && releasedFor(lease) === undefined;
 
-/** Nothing when it was asked already in this term, or when there is nobody to ask. */
-export function askForRelease(snapshot: Snapshot, lease: LeaseView, need: Need, target: Member): Action[] {
+export interface ReleaseQuestion {
+  readonly snapshot: Snapshot;
+  readonly spec: Spec;
+  readonly lease: LeaseView;
+  readonly need: Need;
+  readonly now: Instant;
+}
+
+/** Nothing when it was asked already in this term, when there is nobody to ask, or too soon to. */
+export function askForRelease(question: ReleaseQuestion, target: Member): Action[] {
+  const { snapshot, lease, need } = question;
   const isThere = snapshot.members.some((member) => isHolder(lease, member));
-  if (lease.releaseRequested === lease.term || !isThere) return [];
+  if (lease.releaseRequested === lease.term || !isThere || isOnlySilent(question)) return [];
   const { kind, reason, message, trouble, since } = need;
   const release: ReleaseRecord = {
     term: lease.term,
@@ -38,6 +49,14 @@ export function askForRelease(snapshot: Snapshot, lease: LeaseView, need: Need, 
     { kind: 'requestRelease', lease: leaseName(snapshot.singleton.name), expect: { uid, resourceVersion }, release },
   ];
 }
+
+/**
+ * Nothing is wrong but that its node is silent, and has the time still that it is given. An agent that does not renew hears no
+ * question; one that does is alive, and so is its workload: after an outage of the API server a kubelet may need longer to
+ * get through again than an agent.
+ */
+const isOnlySilent = ({ snapshot, spec, need, now }: ReleaseQuestion): boolean =>
+  (need.trouble ?? need.reason) === 'NodeLost' && mayBeHeardAgain(snapshot, spec, now);
 
 /** Why an empty Lease moves on, when its holder's agent gave it back. */
 export function causeOfRelease(

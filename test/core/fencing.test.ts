@@ -167,6 +167,15 @@ describe('a move in mode Agent', () => {
     expect(planOf(alone).holds).toMatchObject([{ name: 'NoCandidate' }]);
   });
 
+  it('asks nobody to stop whose node is silent, until it has been for its time: an agent that can hear it goes on renewing', () => {
+    const silent = (silentMs: number) => aFencedState().trouble(0, { silentMs });
+    expect(planOf(silent(29_999)).holds).toMatchObject([{ name: 'Fencing' }]);
+    expect(asksOf(silent(29_999))).toBeUndefined();
+    expect(asksOf(silent(30_000))).toMatchObject({ release: { reason: 'NodeLost' } });
+    expect(asksOf(silent(600_000).braked())).toBeUndefined();
+    expect(asksOf(silent(30_000).lease({ releaseRequested: 1 }))).toBeUndefined();
+  });
+
   it('tells what it waits for', () => {
     const snapshot = crashed.build();
     const hold = fencingHold({ snapshot, lease: leaseOf(snapshot), now: NOW }, 'pod db-0-a crashed');

@@ -38,14 +38,19 @@ describe('the record of a store', () => {
     const told = (...texts: string[]) => interruptionsOf(reigns(...texts), 'a', during);
     expect(told('b1 0-9', 'a2 10-210')).toEqual([]);
     expect(told('b1 0-9', 'a2 10-150')).toEqual(['a stopped writing 50 ms after the fault']);
-    expect(told('a2 10-150', 'a3 160-210')).toEqual(['a, then a wrote, not a alone']);
-    expect(told('a2 10-150', 'b3 160-210')).toEqual(['a, then b wrote, not a alone']);
+    expect(told('a2 10-150', 'a3 160-210')).toEqual([
+      'a (term 2, -90 to 50 ms), then a (term 3, 60 to 110 ms) wrote, not a alone',
+    ]);
+    expect(told('a2 10-150', 'b3 160-210')).toEqual([
+      'a (term 2, -90 to 50 ms), then b (term 3, 60 to 110 ms) wrote, not a alone',
+    ]);
     expect(told('a2 10-90')).toEqual(['nobody wrote after the fault']);
     expect(interruptionsOf(reigns('a2 10-210'), 'a', { ...during, withinMs: 3 })).toEqual(['a wrote nothing for 4 ms']);
   });
 
   it('says for how long nobody wrote, of one that went on, of two, and of one that is gone', () => {
-    expect(longestPause(reigns('a1 0-50', 'a2 60-99'), 70, 100)).toBe(10);
+    expect(longestPause(reigns('a1 0-50', 'a2 60-99'), 55, 100)).toBe(10);
+    expect(longestPause(reigns('a1 0-50', 'a2 60-99'), 70, 100)).toBe(4);
     expect(longestPause(reigns('a1 0-50', 'b2 70-99'), 40, 100)).toBe(20);
     expect(longestPause(reigns('a1 0-99'), 40, 100)).toBe(4);
     expect(longestPause(reigns('a1 0-50'), 40, 100)).toBe(50);

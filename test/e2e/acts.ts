@@ -49,23 +49,27 @@ export function interruptionsOf(
   pod: string,
   { sinceMs, untilMs, withinMs }: { readonly sinceMs: number; readonly untilMs: number; readonly withinMs: number },
 ): string[] {
+  const after = (ms: number): string => (ms - sinceMs).toFixed(0);
   const during = reigns.filter(({ lastMs }) => lastMs >= sinceMs);
   const [reign] = during;
   if (reign === undefined) return [`nobody wrote after the fault`];
-  if (during.length > 1 || reign.pod !== pod)
-    return [`${during.map((one) => one.pod).join(', then ')} wrote, not ${pod} alone`];
+  if (during.length > 1 || reign.pod !== pod) {
+    const who = during.map((one) => `${one.pod} (term ${one.term}, ${after(one.firstMs)} to ${after(one.lastMs)} ms)`);
+    return [`${who.join(', then ')} wrote, not ${pod} alone`];
+  }
   const { firstMs, lastMs, gapMs } = reign;
   return [
     ...(firstMs > sinceMs ? [`${pod} wrote under a new term`] : []),
-    ...(lastMs < untilMs ? [`${pod} stopped writing ${(lastMs - sinceMs).toFixed(0)} ms after the fault`] : []),
+    ...(lastMs < untilMs ? [`${pod} stopped writing ${after(lastMs)} ms after the fault`] : []),
     ...(gapMs > withinMs ? [`${pod} wrote nothing for ${gapMs.toFixed(0)} ms`] : []),
   ];
 }
 
-/** The longest time without a write, of those whose writes do not all lie before `sinceMs`; at most up to `untilMs`. */
+/** The longest time without a write, of those that do not all lie before `sinceMs`; at most up to `untilMs`. */
 export function longestPause(reigns: readonly Reign[], sinceMs: number, untilMs: number): number {
-  const pauses = reigns.map(({ firstMs, lastMs, gapMs }, index) =>
-    lastMs < sinceMs ? 0 : Math.max(gapMs, firstMs - (reigns[index - 1]?.lastMs ?? firstMs)),
-  );
+  const pauses = reigns.map(({ firstMs, lastMs, gapMs }, index) => {
+    const beforeMs = firstMs < sinceMs ? 0 : firstMs - (reigns[index - 1]?.lastMs ?? firstMs);
+    return lastMs < sinceMs ? 0 : Math.max(gapMs, beforeMs);
+  });
   return Math.max(...pauses, untilMs - Math.max(...reigns.map(({ lastMs }) => lastMs)));
 }

@@ -150,11 +150,13 @@ const PAUSE_MS = 1_500;
 const pausesIn = (pauses: ReadonlyMap<string, number>): Record<string, number[]> =>
   Object.fromEntries([...pauses].map(([name, ms]) => [`${name} nobody, longest`, [ms]]));
 
+type Judgement = Pick<Measurement, 'wrong' | 'interrupted'>;
+
 /** What is wrong when it is over is what `judge` says, and the store. */
 async function withoutApiServer(
   cluster: Cluster,
   kind: Kind,
-  judge: (fleet: Fleet, all: readonly Sailing[], sinceMs: number) => Promise<readonly string[]>,
+  judge: (fleet: Fleet, all: readonly Sailing[], sinceMs: number) => Promise<Judgement>,
 ): Promise<Measurement> {
   const fleet = await fleetOf(cluster, kind);
   await fleet.store.pace(PACE_MS.sparse);
@@ -163,29 +165,31 @@ async function withoutApiServer(
   const sinceMs = Date.now();
   await awhileWithoutApiServer(cluster.controlPlane, OUTAGE_MS);
   await sleep(AFTER_OUTAGE_MS);
-  const wrong = [...(await judge(fleet, all, sinceMs)), ...(await fleet.wrong())];
+  const { wrong = [], interrupted = [] } = await judge(fleet, all, sinceMs);
   const times = pausesIn(await fleet.pauses(sinceMs));
   const acts = { times, load: loadavg()[0] ?? 0, writes: await fleet.writes() };
   await fleet.store.pace(PACE_MS.sparse);
-  return { ...noAnswers, acts, wrong };
+  return { ...noAnswers, acts, wrong: [...wrong, ...(await fleet.wrong())], interrupted };
 }
 
 /** Nobody stops, and nothing moves. */
 const held = (cluster: Cluster): Promise<Measurement> =>
-  withoutApiServer(cluster, 'holders', (fleet, all, sinceMs) =>
-    fleet.interruptions(all, { sinceMs, untilMs: Date.now() - PAUSE_MS, withinMs: PAUSE_MS }),
-  );
+  withoutApiServer(cluster, 'holders', async (fleet, all, sinceMs) => {
+    const during = { sinceMs, untilMs: Date.now() - PAUSE_MS, withinMs: PAUSE_MS };
+    return { interrupted: await fleet.interruptions(all, during) };
+  });
 
 /** Everybody stops when it can't renew, and somebody acts afterwards. */
 const fenced = (cluster: Cluster): Promise<Measurement> =>
   withoutApiServer(cluster, 'writers', async (fleet, all, sinceMs) => {
     await fleet.gathered();
     const pauses = await fleet.pauses(sinceMs);
-    return all.flatMap(({ ship: { name, leaseSeconds } }) => {
+    const wrong = all.flatMap(({ ship: { name, leaseSeconds } }) => {
       const pauseMs = pauses.get(name) ?? 0;
       const stopped = pauseMs > OUTAGE_MS - leaseSeconds * 1_000;
       return stopped ? [] : [`${name}: no longer pause than ${pauseMs.toFixed(0)} ms, in an outage of ${OUTAGE_MS}`];
     });
+    return { wrong };
   });
 
 /** By what is in the command lines of their processes. */

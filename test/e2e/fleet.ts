@@ -6,7 +6,7 @@ import { handoverFrom, interruptionsOf, longestPause, wrongIn } from './acts.ts'
 import type { Handover } from './acts.ts';
 import { readEndOf } from './faults.ts';
 import { isReady, readyUids, restarts } from './objects.ts';
-import type { NodeObject, Pod, Slice } from './objects.ts';
+import type { EventObject, NodeObject, Pod, Slice } from './objects.ts';
 import { workersOf } from './planned.ts';
 import { apply, kubectl } from './shell.ts';
 import { Store } from './store.ts';
@@ -164,14 +164,27 @@ export class Fleet {
     );
   }
 
-  /** Whoever acted when the fault came acts on. */
+  /** Whoever acted when the fault came acts on; else what speaks against it, and what the cluster tells of it. */
   async interruptions(sailings: readonly Sailing[], during: Parameters<typeof interruptionsOf>[2]): Promise<string[]> {
-    const found = sailings.map(async ({ ship: { name }, active }) =>
-      interruptionsOf(await this.store.record(keyOf(name)), active.metadata.name, during).map(
-        (text) => `${name}: ${text}`,
-      ),
-    );
+    const found = sailings.map(async ({ ship: { name }, active }) => {
+      const texts = interruptionsOf(await this.store.record(keyOf(name)), active.metadata.name, during);
+      return texts.length === 0 ? [] : [`${name}: ${texts.join('; ')} (${await this.#account(name, during.sinceMs)})`];
+    });
     return (await Promise.all(found)).flat();
+  }
+
+  /** What the events of a singleton and its pods say since then. */
+  async #account(name: string, sinceMs: number): Promise<string> {
+    const events = await this.#cluster.api.list<EventObject>(`/api/v1/namespaces/${NAMESPACE}/events`);
+    const told = events
+      .filter(({ involvedObject, lastTimestamp }) => {
+        const isOfIt = involvedObject.name === name || involvedObject.name.startsWith(`${name}-`);
+        // Whole seconds.
+        return isOfIt && Date.parse(lastTimestamp ?? '') + 1_000 > sinceMs;
+      })
+      .map(({ involvedObject, reason, message = '' }) => `${involvedObject.name}: ${reason}: ${message.slice(0, 200)}`);
+    const { status } = await this.#cluster.singleton(name);
+    return [...told, `last move: ${JSON.stringify(status?.lastMove)}`].join(', ');
   }
 
   /** By name: the longest time since then in which nobody wrote. */

@@ -109,8 +109,9 @@ function whySkipped({ needsNodes }: Case, { noNodeFaults }: Cluster, { maxMinute
   return needsNodes && noNodeFaults;
 }
 
-function oneLine({ fresh, kept, share, acts, wrong = [] }: Measurement, { bars }: Case): string {
-  if (acts !== undefined) return [timesInWords(acts), ...wrong.map((text) => `WRONG: ${text}`)].join(', ');
+function oneLine({ fresh, kept, share, acts, wrong = [], interrupted = [] }: Measurement, { bars }: Case): string {
+  const told = [...wrong.map((text) => `WRONG: ${text}`), ...interrupted.map((text) => `INTERRUPTED: ${text}`)];
+  if (acts !== undefined) return [timesInWords(acts), ...told].join(', ');
   const errors = Object.entries(fresh.errors).map(([error, count]) => `${count} ${error}`);
   return [
     `hole ${fresh.longestHoleMs.toFixed(0)} ms`,
@@ -122,7 +123,7 @@ function oneLine({ fresh, kept, share, acts, wrong = [] }: Measurement, { bars }
     ...(fresh.unknown > 0 ? [`UNKNOWN ${fresh.unknown}`] : []),
     ...(share === undefined ? [] : [`share ${inWords(share)}`]),
     ...fresh.strays,
-    ...wrong.map((text) => `WRONG: ${text}`),
+    ...told,
   ].join(', ');
 }
 

@@ -44,6 +44,13 @@ export interface NodeObject extends Obj {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
+export interface EventObject extends Obj {
+  readonly involvedObject: { readonly name: string };
+  readonly reason: string;
+  readonly message?: string;
+  readonly lastTimestamp?: string;
+}
+
 const isTrue = (conditions: readonly { type: string; status: string }[] | undefined, type: string): boolean =>
   conditions?.some((condition) => condition.type === type && condition.status === 'True') === true;
 

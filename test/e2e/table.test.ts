@@ -56,17 +56,22 @@ describe('the table of the end-to-end suite', () => {
     );
   });
 
-  it('gives a second chance after a wait that ran out and requests without an answer, and after nothing else', () => {
-    const of = (part: Partial<Verdict>, wrong: readonly string[] = []) => ({
+  it('gives a second chance after what a busy machine does, too, and after nothing else', () => {
+    const of = (part: Partial<Verdict>, wrong: readonly string[] = [], interrupted: readonly string[] = []) => ({
       ...result(),
       case: { ...crash, bars: { noFailure: true as const } },
-      measurements: [{ fresh: { ...verdict, ...part }, kept: verdict, wrong }],
+      measurements: [{ fresh: { ...verdict, ...part }, kept: verdict, wrong, interrupted }],
     });
     expect(mayBeTheMachine({ ...result(), broken: ['1: waited 120 s'] })).toBe(true);
     expect(mayBeTheMachine(of({ failed: 1, errors: { timeout: 1 } }))).toBe(true);
     expect(mayBeTheMachine(of({ failed: 2, errors: { timeout: 1, ECONNREFUSED: 1 } }))).toBe(false);
     expect(mayBeTheMachine(of({ backwards: 1 }))).toBe(false);
-    expect(mayBeTheMachine(of({}, ['two acted']))).toBe(false);
+    expect(mayBeTheMachine(of({}, [], ['one was stopped']))).toBe(true);
+    expect(mayBeTheMachine(of({}, ['two acted'], ['one was stopped']))).toBe(false);
+    expect(checksOf(of({}, [], ['one was stopped']))[0]).toMatchObject({
+      outcome: 'failed',
+      detail: 'one was stopped',
+    });
   });
 
   it('says of what passed at the second attempt what it was before', () => {

@@ -49,7 +49,8 @@ export function checksOf(result: CaseResult): Check[] {
             detail: `${ms(value)} ms`,
           },
         ];
-  const wrong = [...result.broken, ...result.measurements.flatMap(({ wrong = [] }) => wrong)];
+  const found = result.measurements.flatMap(({ wrong = [], interrupted = [] }) => [...wrong, ...interrupted]);
+  const wrong = [...result.broken, ...found];
   const failed = sum(result, ({ fresh }) => fresh.failed);
   const strays = sum(result, ({ fresh }) => fresh.backwards + fresh.unknown);
   const overlapMs = Math.max(0, ...result.measurements.map(({ fresh }) => fresh.overlapMs));
@@ -78,8 +79,8 @@ const troublesOf = (result: CaseResult): string =>
     .join('; ');
 
 /**
- * Whether a case failed by nothing but what a machine without a free core can do, too: a wait that ran out, or requests
- * without any answer. Never after two that acted, a term that went back, a refused request.
+ * Whether a case failed by nothing but what a machine without a free core can do, too: a wait that ran out, requests
+ * without any answer, or one that acted and was stopped. Never after two that acted, a term that went back, a refused request.
  */
 export function mayBeTheMachine(result: CaseResult): boolean {
   const isSound = result.measurements.every(

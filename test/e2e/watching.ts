@@ -13,6 +13,8 @@ export interface Measurement {
   readonly share?: Share | undefined;
   /** What is wrong, in words. */
   readonly wrong?: readonly string[];
+  /** Of those who were to go on: who did not, in words. Wrong, too, but nothing that two did. */
+  readonly interrupted?: readonly string[];
   /** In place of clients: the store that the workloads wrote to. */
   readonly acts?: Acts;
 }
