@@ -2,9 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ANNOTATION, leaseName } from '../../src/api/names.ts';
 import type { Lease } from '../../src/api/objects.ts';
+import { promiseMs } from '../../src/api/timing.ts';
 import { peersText } from '../../src/core/hold-set.ts';
 import { parseKubeconfig } from '../control-plane/credentials.ts';
 import { startFaultProxy } from '../control-plane/fault-proxy.ts';
@@ -17,9 +19,17 @@ import type { AgentProcess } from './agent-process.ts';
 import { bundleOperator } from './operator-process.ts';
 import type { OperatorBundle } from './operator-process.ts';
 
-const LEASE_MS = 5_000;
-/** A fence deadline of half of it, a second to stop, and 5 % for the clocks. */
-const PROMISE_MS = 3_750;
+/** Long: an active that gets no promise for half of it less a renewal stops, as it must, on a machine on which nothing runs for so long. */
+const TIMES = {
+  leaseDurationMs: 8_000,
+  renewIntervalMs: 1_000,
+  stopGraceMs: 1_000,
+  enforcement: 'Cooperative',
+} as const;
+const LEASE_MS = TIMES.leaseDurationMs;
+const PROMISE_MS = promiseMs(TIMES);
+/** Between two looks: whoever looks must not take the cores from what is looked at. */
+const LOOK_MS = 10;
 const PODS = ['one', 'two', 'three'] as const;
 type Pod = (typeof PODS)[number];
 /** One address each, for all listen on the same port. */
@@ -71,6 +81,10 @@ function start(pod: Pod, { key = 'the key of this singleton', dir }: StartOption
     pod,
     ...(dir !== undefined && { dir }),
     env: {
+      SINGLETON_LEASE_DURATION_MS: String(LEASE_MS),
+      SINGLETON_RENEW_INTERVAL_MS: String(TIMES.renewIntervalMs),
+      SINGLETON_STOP_GRACE_MS: String(TIMES.stopGraceMs),
+      SINGLETON_ENFORCEMENT: TIMES.enforcement,
       SINGLETON_ON_API_LOSS: 'Hold',
       SINGLETON_POD_IP: ADDRESS[pod],
       SINGLETON_PEER_PORT: String(port),
@@ -96,6 +110,7 @@ async function watched(forMs: number): Promise<string[]> {
   while (performance.now() < endMs) {
     const now = (await actives()).join(' ');
     if (seen.at(-1) !== now) seen.push(now);
+    await sleep(LOOK_MS);
   }
   return seen;
 }
