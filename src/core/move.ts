@@ -81,19 +81,18 @@ export function planMove(snapshot: Snapshot, spec: Spec, lease: LeaseView | unde
   const wanted = wantedMove(snapshot, spec, lease, now);
   const laterAtMs = holder && laterRecheckAtMs({ snapshot, spec, lease, holder, now });
   const recheckAtMs = earlier(laterAtMs, expiryAtMs(snapshot, lease, now));
-  if (wanted === undefined) {
+  if (wanted === undefined)
     return { actions: finish(snapshot, lease, holder), need: undefined, hold: undefined, recheckAtMs };
-  }
   const { need, targets } = wanted;
+  const context = { snapshot, spec, lease, need, now };
   const hold = firstHold({ snapshot, spec, need, candidates: targets, now });
   const [target] = grantable(targets, { snapshot, lease, now });
   if (hold === undefined && target !== undefined) {
     const note = noteBefore(snapshot, lease, target);
-    const steps = note.length > 0 ? note : moveTo(target, holder, { snapshot, spec, lease, need, now });
+    const steps = note.length > 0 ? note : moveTo(target, holder, context);
     return { actions: steps, need, hold, recheckAtMs };
   }
-  const question = { snapshot, spec, lease, need, now };
-  const asks = hold?.name === 'Fencing' && target !== undefined ? askForRelease(question, target) : [];
+  const asks = hold?.name === 'Fencing' && target !== undefined ? askForRelease(context, target) : [];
   return { actions: [...asks, ...finish(snapshot, lease, holder)], need, hold, recheckAtMs };
 }
 
@@ -250,7 +249,7 @@ function howFailed({ pod, node, podReason }: Member): string {
     : `pod ${pod} failed (${podReason})`;
 }
 
-interface MoveContext {
+export interface MoveContext {
   readonly snapshot: Snapshot;
   readonly spec: Spec;
   readonly lease: LeaseView;

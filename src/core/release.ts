@@ -3,12 +3,11 @@
  * finds it released, an operator that was just started too, makes the move that the release was asked for.
  */
 import { holderIdentity, leaseName } from '../api/names.ts';
-import type { Spec } from '../api/spec.ts';
 import { isHolder, lastHolder, podOf } from './lease.ts';
-import type { Need } from './move.ts';
+import type { MoveContext, Need } from './move.ts';
 import { mayBeHeardAgain } from './node-loss.ts';
 import type { Action } from './plan.ts';
-import type { Instant, LeaseView, Member, ReleaseRecord, Snapshot } from './snapshot.ts';
+import type { LeaseView, Member, ReleaseRecord, Snapshot } from './snapshot.ts';
 
 type Cause = Omit<Need, 'since'>;
 
@@ -21,19 +20,11 @@ export function releasedFor({ holder, term, releasedTerm, release }: LeaseView):
 export const hasGivenUp = (lease: LeaseView): boolean =>
   lastHolder(lease) !== lease.holder && releasedFor(lease) === undefined;
 
-export interface ReleaseQuestion {
-  readonly snapshot: Snapshot;
-  readonly spec: Spec;
-  readonly lease: LeaseView;
-  readonly need: Need;
-  readonly now: Instant;
-}
-
 /** Nothing when it was asked already in this term, when there is nobody to ask, or too soon to. */
-export function askForRelease(question: ReleaseQuestion, target: Member): Action[] {
-  const { snapshot, lease, need } = question;
+export function askForRelease(context: MoveContext, target: Member): Action[] {
+  const { snapshot, lease, need } = context;
   const isThere = snapshot.members.some((member) => isHolder(lease, member));
-  if (lease.releaseRequested === lease.term || !isThere || isOnlySilent(question)) return [];
+  if (lease.releaseRequested === lease.term || !isThere || isOnlySilent(context)) return [];
   const { kind, reason, message, trouble, since } = need;
   const release: ReleaseRecord = {
     term: lease.term,
@@ -55,7 +46,7 @@ export function askForRelease(question: ReleaseQuestion, target: Member): Action
  * question; one that does is alive, and so is its workload: after an outage of the API server a kubelet may need longer to
  * get through again than an agent.
  */
-const isOnlySilent = ({ snapshot, spec, need, now }: ReleaseQuestion): boolean =>
+const isOnlySilent = ({ snapshot, spec, need, now }: MoveContext): boolean =>
   (need.trouble ?? need.reason) === 'NodeLost' && mayBeHeardAgain(snapshot, spec, now);
 
 /** Why an empty Lease moves on, when its holder's agent gave it back. */

@@ -5,7 +5,7 @@ import type { Cluster } from './cluster.ts';
 import { handoverFrom, interruptionsOf, longestPause, wrongIn } from './acts.ts';
 import type { Handover } from './acts.ts';
 import { readEndOf } from './faults.ts';
-import { isReady, readyUids, restarts } from './objects.ts';
+import { isMoving, isReady, readyUids, restarts } from './objects.ts';
 import type { EventObject, NodeObject, Pod, Slice } from './objects.ts';
 import { workersOf } from './planned.ts';
 import { apply, kubectl } from './shell.ts';
@@ -242,7 +242,7 @@ export class Fleet {
     const all = (await this.#cluster.pods(name)).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const active = await this.#cluster.active(name);
     const old = all.filter((pod) => restarts(pod) > 0 && pod.metadata.uid !== active?.metadata.uid);
-    if (active === undefined || !isReady(active)) return undefined;
+    if (active === undefined || !isReady(active) || isMoving(await this.#cluster.singleton(name))) return undefined;
     for (const pod of old) await this.#cluster.removePod(pod, 0).catch(() => undefined);
     const standby = all.find(({ metadata }) => metadata.uid !== active.metadata.uid);
     // A replacement may have been made while the other node was lost: one fault would hit both.

@@ -35,6 +35,7 @@ export interface Singleton extends Obj {
     readonly replicas?: number;
     readonly updatedReplicas?: number;
     readonly lastMove?: { readonly kind: string; readonly reason?: string; readonly milliseconds?: number };
+    readonly switchover?: { readonly outcome: string };
     readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
   };
 }
@@ -55,6 +56,10 @@ const isTrue = (conditions: readonly { type: string; status: string }[] | undefi
   conditions?.some((condition) => condition.type === type && condition.status === 'True') === true;
 
 export const isReady = (object: Pod | Singleton | NodeObject): boolean => isTrue(object.status?.conditions, 'Ready');
+
+/** Somebody has asked for a move that is not over yet. */
+export const isMoving = ({ metadata, status }: Singleton): boolean =>
+  metadata.annotations?.['singleton-operator.io/switchover'] !== undefined || status?.switchover?.outcome === 'Pending';
 
 export const restarts = (pod: Pod): number =>
   (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0);
