@@ -57,15 +57,13 @@ export function withAgent(template: PodSpec, question: AgentQuestion): object {
   const agent = agentContainer(template, question);
   const inits = listOf(template['initContainers']);
   const workload = template.containers.map((container) => besideAgent(container, spec));
-  const isProbed = spec.fencing.enforcement === 'Probe';
   return {
     ...template,
     serviceAccountName: ownAccount(spec) ?? agentAccessName(question.singleton.name),
     // The token is the agent's; a template that names an account wants it in its containers, too.
     ...(ownAccount(spec) === undefined && { automountServiceAccountToken: false }),
     ...(spec.fencing.enforcement === 'Signal' && { shareProcessNamespace: true }),
-    // Of what a probe ends, and of what is deleted on a node that is cut off: there nobody probes it any more.
-    ...(isProbed && { terminationGracePeriodSeconds: graceSeconds(spec) }),
+    ...podGrace(template, spec),
     volumes: [...listOf(template['volumes']), stateVolume, tokenVolume, ...keyVolume(question)],
     // First, so that it runs before what it is to stop, and ends after it.
     ...(platform.hasSidecars
@@ -249,4 +247,21 @@ const enforcingProbe = (container: string): object => ({
   successThreshold: 1,
 });
 
-const graceSeconds = ({ fencing }: Spec): number => Math.ceil(fencing.stopGraceMs / 1000);
+/** Beside the workload's grace: for its agent to see that it has ended, and to release the Lease. */
+const RELEASE_SECONDS = 2;
+/** As Kubernetes has it. */
+const DEFAULT_GRACE_SECONDS = 30;
+
+/** Undefined: what the template says stays. */
+function podGrace(
+  template: PodSpec,
+  { fencing }: Spec,
+): { readonly terminationGracePeriodSeconds: number } | undefined {
+  const stopSeconds = Math.ceil(fencing.stopGraceMs / 1000);
+  // Of what a probe ends, and of what is deleted on a node that is cut off: there nobody probes it any more.
+  if (fencing.enforcement === 'Probe') return { terminationGracePeriodSeconds: stopSeconds };
+  const wanted = Number(template['terminationGracePeriodSeconds'] ?? DEFAULT_GRACE_SECONDS);
+  const leastSeconds = stopSeconds + RELEASE_SECONDS;
+  // With less the kubelet ends the agent with its workload, and the next one has to wait for the Lease to expire.
+  return wanted < leastSeconds ? { terminationGracePeriodSeconds: leastSeconds } : undefined;
+}

@@ -7,7 +7,7 @@ import { isHolder, lastHolder, podOf } from './lease.ts';
 import type { MoveContext, Need } from './move.ts';
 import { mayBeHeardAgain } from './node-loss.ts';
 import type { Action } from './plan.ts';
-import type { LeaseView, Member, ReleaseRecord, Snapshot } from './snapshot.ts';
+import type { LeaseView, Member, ReleaseRecord } from './snapshot.ts';
 
 type Cause = Omit<Need, 'since'>;
 

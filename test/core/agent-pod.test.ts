@@ -193,12 +193,25 @@ describe('what stops a workload that does not stop', () => {
   it('leaves the pod no other grace, also when it is deleted on a node that is cut off', () => {
     const made = pod({ template: template({ terminationGracePeriodSeconds: 60 }), fencing: { stopGraceSeconds: 2 } });
     expect(made['terminationGracePeriodSeconds']).toBe(2);
-    const untouched = pod({
-      template: template({ terminationGracePeriodSeconds: 60 }),
-      fencing: { enforcement: 'Cooperative' },
-    });
-    expect(untouched['terminationGracePeriodSeconds']).toBe(60);
   });
+
+  it.each(['Signal', 'Cooperative'])(
+    'leaves the agent time to release after the grace of its workload: %s',
+    (enforcement) => {
+      const graceOf = (seconds: number | undefined, stopGraceSeconds: number): unknown => {
+        const terms = seconds === undefined ? {} : { terminationGracePeriodSeconds: seconds };
+        return pod({ template: template(terms), fencing: { enforcement, stopGraceSeconds } })[
+          'terminationGracePeriodSeconds'
+        ];
+      };
+      expect(graceOf(0, 2)).toBe(4);
+      expect(graceOf(3, 2)).toBe(4);
+      expect(graceOf(4, 2)).toBe(4);
+      expect(graceOf(60, 2)).toBe(60);
+      // Kubernetes' own 30.
+      expect(graceOf(undefined, 2)).toBeUndefined();
+    },
+  );
 
   it("makes the user's own probe through the agent, which knows no names of ports", () => {
     const livenessProbe = { httpGet: { path: '/live', port: 'http' }, periodSeconds: 7 };
