@@ -67,6 +67,7 @@ function outcome(
   const { namespace = '', name } = asked.metadata;
   const limitMs = patienceMs(asked);
   const outcomeOf = outcomes(asked);
+  const replacedBy = replacements(asked);
   return new Promise((resolve, reject) => {
     let last = asked;
     const settle = (end: () => void): void => {
@@ -79,7 +80,9 @@ function outcome(
       if (current === undefined || current.metadata.uid !== asked.metadata.uid) return fail('it was deleted meanwhile');
       last = current;
       const told = outcomeOf(current);
-      if (told === undefined) return undefined;
+      const other = replacedBy(current);
+      if (told === undefined && other === undefined) return undefined;
+      if (told === undefined) return fail(`the request was replaced by a later one, to ${other}`);
       if (!hasSucceeded(told)) return fail(`the switchover did not happen: ${outcomeText(told)}`);
       return settle(() => {
         print(`${namespace}/${name}: ${activeText(current)}: ${outcomeText(told)}\n`);
@@ -112,6 +115,24 @@ function outcomes(asked: SingletonService): (current: SingletonService) => Switc
       return undefined;
     }
     return told.request === request ? told : undefined;
+  };
+}
+
+/** The request that came in place of this one, which the operator has given up for it. */
+function replacements(asked: SingletonService): (current: SingletonService) => string | undefined {
+  const identityOf = (told: SwitchoverStatus | undefined): string => JSON.stringify([told?.requestedAt, told?.request]);
+  const request = requestedOf(asked);
+  /** What was told before this one was taken up: another one's, which may be told of late. */
+  let before = identityOf(switchoverOf(asked));
+  let own: string | undefined;
+  return (current) => {
+    const told = switchoverOf(current);
+    const identity = identityOf(told);
+    if (own === undefined && requestedOf(current) === request) before = identity;
+    if (told === undefined || identity === before || identity === own) return undefined;
+    if (own !== undefined || told.request !== request) return told.request;
+    own = identity;
+    return undefined;
   };
 }
 

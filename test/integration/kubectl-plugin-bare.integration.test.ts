@@ -131,6 +131,24 @@ needing('own processes').describe('without an operator', () => {
     expect((await waiting.done).out).toContain('Completed (Requested)');
   });
 
+  test('switchover --wait ends when a later request has taken the place of this one', async () => {
+    const waiting = start('switchover db --wait');
+    const request = await requested('db');
+    await api.patch(`${SINGLETONS}/db`, { metadata: { annotations: { [ANNOTATION.switchover]: null } } });
+    await tell('db', request, nextRequestedAt(), PENDING);
+    await tell('db', 'slot:1', nextRequestedAt(), PENDING);
+    const line = 'default/db: the request was replaced by a later one, to slot:1';
+    expect(await waiting.done).toEqual({ code: 1, out: '', err: `kubectl singleton: ${line}\n` });
+  });
+
+  test('switchover --wait ends when somebody has written over it before it was taken up', async () => {
+    const waiting = start('switchover db --wait');
+    await requested('db');
+    await api.patch(`${SINGLETONS}/db`, { metadata: { annotations: { [ANNOTATION.switchover]: 'slot:2' } } });
+    await answer('db', COMPLETED);
+    expect((await waiting.done).err).toContain('was replaced by a later one, to slot:2');
+  });
+
   test('switchover --wait says why it was refused', async () => {
     const waiting = start('switchover db --to nobody --wait');
     await answer('db', { outcome: 'Refused', reason: 'NoSuchPod', message: 'db has no member nobody' });
