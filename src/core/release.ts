@@ -23,8 +23,8 @@ export const hasGivenUp = (lease: LeaseView): boolean =>
 /** Nothing when it was asked already in this term, when there is nobody to ask, or too soon to. */
 export function askForRelease(context: MoveContext, target: Member): Action[] {
   const { snapshot, lease, need } = context;
-  const isThere = snapshot.members.some((member) => isHolder(lease, member));
-  if (lease.releaseRequested === lease.term || !isThere || isOnlySilent(context)) return [];
+  const holder = snapshot.members.find((member) => isHolder(lease, member));
+  if (lease.releaseRequested === lease.term || holder === undefined || isOnlySilent(holder, context)) return [];
   const { kind, reason, message, trouble, since } = need;
   const release: ReleaseRecord = {
     term: lease.term,
@@ -46,8 +46,8 @@ export function askForRelease(context: MoveContext, target: Member): Action[] {
  * question; one that does is alive, and so is its workload: after an outage of the API server a kubelet may need longer to
  * get through again than an agent.
  */
-const isOnlySilent = ({ snapshot, spec, need, now }: MoveContext): boolean =>
-  (need.trouble ?? need.reason) === 'NodeLost' && mayBeHeardAgain(snapshot, spec, now);
+const isOnlySilent = ({ terminating }: Member, { snapshot, spec, need, now }: MoveContext): boolean =>
+  !terminating && (need.trouble ?? need.reason) === 'NodeLost' && mayBeHeardAgain(snapshot, spec, now);
 
 /** Why an empty Lease moves on, when its holder's agent gave it back. */
 export function causeOfRelease(

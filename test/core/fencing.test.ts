@@ -173,6 +173,8 @@ describe('a move in mode Agent', () => {
     expect(asksOf(silent(29_999))).toBeUndefined();
     expect(asksOf(silent(30_000))).toMatchObject({ release: { reason: 'NodeLost' } });
     expect(asksOf(silent(600_000).braked())).toBeUndefined();
+    // Somebody wants it to go.
+    expect(asksOf(silent(20_000).where(0, (pod) => pod.terminating()))).toBeDefined();
     expect(asksOf(silent(30_000).lease({ releaseRequested: 1 }))).toBeUndefined();
   });
 
