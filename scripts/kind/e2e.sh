@@ -17,7 +17,10 @@ mend() {
 }
 if [ -n "$own_cluster" ]; then
   for node in $(kind get nodes --name "$KIND_CLUSTER" 2>/dev/null); do mend "$node"; done
-  timeout 120 bash -c 'until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 1; done' || true
+  # One that was taken away and put back in one moment may go all the same before it comes.
+  timeout 180 bash -c 'well=0; while [ $well -lt 3 ]; do
+    if kubectl get --raw /readyz --request-timeout=5s >/dev/null 2>&1; then well=$((well + 1)); else well=0; fi; sleep 1
+  done' || true
 fi
 
 # What watches must not take the cores from what is watched: times come from the clients and the audit log.
