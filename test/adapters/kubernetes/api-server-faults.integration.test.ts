@@ -113,6 +113,8 @@ it('a watch from a version that the server, since its restart, no longer knows i
 });
 
 it('a frozen API server is noticed within the time of a ping, and found again after the thaw', async () => {
+  // Over a connection that stands: one that a slow machine has lost meanwhile would be told of as one that can't be made.
+  await create('warm');
   await controlPlane.apiServer.freeze();
   const startMs = performance.now();
   const error: unknown = await create('frozen').catch((reason: unknown) => reason);
