@@ -80,9 +80,10 @@ function outcome(
       if (current === undefined || current.metadata.uid !== asked.metadata.uid) return fail('it was deleted meanwhile');
       last = current;
       const told = outcomeOf(current);
-      const other = replacedBy(current);
-      if (told === undefined && other === undefined) return undefined;
-      if (told === undefined) return fail(`the request was replaced by a later one, to ${other}`);
+      if (told === undefined) {
+        const other = replacedBy(current);
+        return other === undefined ? undefined : fail(`the request was replaced by a later one, to ${other}`);
+      }
       if (!hasSucceeded(told)) return fail(`the switchover did not happen: ${outcomeText(told)}`);
       return settle(() => {
         print(`${namespace}/${name}: ${activeText(current)}: ${outcomeText(told)}\n`);

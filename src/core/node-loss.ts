@@ -53,11 +53,18 @@ const hasExpired = ({ agent }: Member, snapshot: Snapshot, now: Instant): boolea
 const lostAtMs = ({ silentSinceMs }: NodeTrouble, { failover }: Spec): number | undefined =>
   silentSinceMs === undefined ? undefined : silentSinceMs + failover.nodeLoss.afterMs;
 
+/** The trouble of the active's node; undefined when it has none, or somebody vouches that nothing runs there. */
+function activesSilence(snapshot: Snapshot): NodeTrouble | undefined {
+  const trouble = troubleOf(activesNode(snapshot), snapshot);
+  return trouble === undefined || isAttested(trouble) ? undefined : trouble;
+}
+
 /** Whether the active's node is silent, and has not been for as long as it is given; under the brake that never ends. */
 export function mayBeHeardAgain(snapshot: Snapshot, spec: Spec, now: Instant): boolean {
-  const trouble = troubleOf(activesNode(snapshot), snapshot);
-  if (trouble === undefined || isAttested(trouble)) return false;
-  return snapshot.nodeLoss.isBraked || now.monotonicMs < (lostAtMs(trouble, spec) ?? -Infinity);
+  const trouble = activesSilence(snapshot);
+  return (
+    trouble !== undefined && (snapshot.nodeLoss.isBraked || now.monotonicMs < (lostAtMs(trouble, spec) ?? -Infinity))
+  );
 }
 
 const mayBeActive = (member: Member, { lease }: Snapshot): boolean => lease?.ours !== true || isHolder(lease, member);
@@ -87,8 +94,8 @@ const PROOF =
 
 /** Why a move away from a lost node waits. Of a pod that was deleted by force its node is still asked: that is no proof. */
 export function nodeLossHold(snapshot: Snapshot, spec: Spec, why: string, now: Instant): Hold | undefined {
-  const trouble = troubleOf(activesNode(snapshot), snapshot);
-  if (trouble === undefined || isAttested(trouble)) return undefined;
+  const trouble = activesSilence(snapshot);
+  if (trouble === undefined) return undefined;
   if (snapshot.nodeLoss.isBraked) {
     const message =
       `${why}; more nodes are silent at once than --node-loss-brake allows, so that the network of the operator is the ` +

@@ -66,16 +66,6 @@ export class Cluster {
 
   static async connect(image: string): Promise<Cluster> {
     const proxy = await startProxy();
-    try {
-      return await Cluster.#behind(proxy, image);
-    } catch (error) {
-      // It would keep this process from ending.
-      proxy.stop();
-      throw error;
-    }
-  }
-
-  static async #behind(proxy: Awaited<ReturnType<typeof startProxy>>, image: string): Promise<Cluster> {
     const api = new Api(proxy.url);
     const nodes = await api.list<NodeObject>('/api/v1/nodes');
     const { groups } = await api.get<{ groups: { versions: { groupVersion: string }[] }[] }>('/apis');

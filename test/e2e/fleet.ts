@@ -5,7 +5,7 @@ import type { Cluster } from './cluster.ts';
 import { handoverFrom, interruptionsOf, longestPause, wrongIn } from './acts.ts';
 import type { Handover } from './acts.ts';
 import { readEndOf } from './faults.ts';
-import { isMoving, isReady, readyUids, restarts } from './objects.ts';
+import { SWITCHOVER, isMoving, isReady, readyUids, restarts } from './objects.ts';
 import type { EventObject, NodeObject, Pod, Slice } from './objects.ts';
 import { workersOf } from './planned.ts';
 import { apply, kubectl } from './shell.ts';
@@ -262,8 +262,7 @@ export class Fleet {
 }
 
 export async function switchOver({ name }: Ship): Promise<void> {
-  const request = 'singleton-operator.io/switchover=any';
-  await kubectl('-n', NAMESPACE, 'annotate', '--overwrite', `singletonservice/${name}`, request);
+  await kubectl('-n', NAMESPACE, 'annotate', '--overwrite', `singletonservice/${name}`, `${SWITCHOVER}=any`);
 }
 
 const manifest = (ship: Launch, nodes: readonly string[]) => ({

@@ -57,9 +57,12 @@ const isTrue = (conditions: readonly { type: string; status: string }[] | undefi
 
 export const isReady = (object: Pod | Singleton | NodeObject): boolean => isTrue(object.status?.conditions, 'Ready');
 
+/** The annotation that asks for a move; it goes when that is taken up. */
+export const SWITCHOVER = 'singleton-operator.io/switchover';
+
 /** Somebody has asked for a move that is not over yet. */
 export const isMoving = ({ metadata, status }: Singleton): boolean =>
-  metadata.annotations?.['singleton-operator.io/switchover'] !== undefined || status?.switchover?.outcome === 'Pending';
+  metadata.annotations?.[SWITCHOVER] !== undefined || status?.switchover?.outcome === 'Pending';
 
 export const restarts = (pod: Pod): number =>
   (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0);

@@ -1,7 +1,7 @@
 /** Moves that somebody asked for, or whose cause can wait: none of them may cost a request. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from './cluster.ts';
-import { isReady } from './objects.ts';
+import { SWITCHOVER, isReady } from './objects.ts';
 import type { Pod } from './objects.ts';
 import { apply, kubectl } from './shell.ts';
 import { NEW_SERVICE_MS, watching } from './watching.ts';
@@ -16,11 +16,11 @@ export async function switchedOver(cluster: Cluster): Promise<Measurement> {
   return watching(cluster, {
     rates: { everyMs: SWITCHOVER_EVERY_MS },
     async during() {
-      await kubectl('-n', NAMESPACE, 'annotate', 'singletonservice/echo', 'singleton-operator.io/switchover=any');
+      await kubectl('-n', NAMESPACE, 'annotate', 'singletonservice/echo', `${SWITCHOVER}=any`);
       await cluster.movedFrom(active);
       await cluster.until('the request to be taken away', async () => {
         const { metadata } = await cluster.singleton('echo');
-        return metadata.annotations?.['singleton-operator.io/switchover'] === undefined;
+        return metadata.annotations?.[SWITCHOVER] === undefined;
       });
     },
   });

@@ -1,6 +1,7 @@
 /** Programs that the suite calls: kubectl, docker. */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 /** stdout of a program that ended with 0. Rejects with what it wrote to stderr. */
@@ -28,7 +29,11 @@ export async function startProxy(): Promise<{ url: string; stop(): void }> {
   if (child.stdout === null) throw new Error('kubectl proxy has no output');
   for await (const line of createInterface({ input: child.stdout })) {
     const address = /127\.0\.0\.1:\d+/.exec(line)?.[0];
-    if (address !== undefined) return { url: `http://${address}`, stop };
+    if (address === undefined) continue;
+    // It ends with this process, and does not keep it from ending.
+    child.unref();
+    if (child.stdout instanceof Socket) child.stdout.unref();
+    return { url: `http://${address}`, stop };
   }
   throw new Error('kubectl proxy ended at once');
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { StateText } from '../../src/agent/state.ts';
+import type { TimingInput } from '../../src/api/timing.ts';
 import { serviceAccountToken } from '../control-plane/control-plane.ts';
 import { LOOPBACK } from '../control-plane/ports.ts';
 import type { RestClient } from '../control-plane/rest-client.ts';
@@ -23,6 +24,8 @@ export interface AgentProcessOptions {
   readonly singleton: string;
   readonly pod: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Default: AGENT_TIMES. */
+  readonly times?: TimingInput;
   /** Default: one of its own. Another process may go on with it. */
   readonly dir?: string;
 }
@@ -40,16 +43,22 @@ export interface AgentProcess {
   untilActive(active: boolean): Promise<StateText>;
 }
 
-/** Lease of 5 s, renewed every second. */
-const TIMES = {
-  SINGLETON_LEASE_DURATION_MS: '5000',
-  SINGLETON_RENEW_INTERVAL_MS: '1000',
-  SINGLETON_STOP_GRACE_MS: '1000',
-  SINGLETON_ENFORCEMENT: 'Cooperative',
-};
+export const AGENT_TIMES = {
+  leaseDurationMs: 5_000,
+  renewIntervalMs: 1_000,
+  stopGraceMs: 1_000,
+  enforcement: 'Cooperative',
+} as const satisfies TimingInput;
+
+const timesEnv = ({ leaseDurationMs, renewIntervalMs, stopGraceMs, enforcement }: TimingInput) => ({
+  SINGLETON_LEASE_DURATION_MS: String(leaseDurationMs),
+  SINGLETON_RENEW_INTERVAL_MS: String(renewIntervalMs),
+  SINGLETON_STOP_GRACE_MS: String(stopGraceMs),
+  SINGLETON_ENFORCEMENT: enforcement,
+});
 
 export function spawnAgent(options: AgentProcessOptions): AgentProcess {
-  const { bundle, server, namespace, singleton, pod, env = {} } = options;
+  const { bundle, server, namespace, singleton, pod, env = {}, times = AGENT_TIMES } = options;
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'agent-'));
   writeFileSync(join(dir, 'ca.crt'), options.ca);
   writeFileSync(join(dir, 'token'), options.token);
@@ -57,7 +66,7 @@ export function spawnAgent(options: AgentProcessOptions): AgentProcess {
   const child = spawn(process.execPath, [join(dirname(bundle.path), 'agent-main.js')], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
-      ...TIMES,
+      ...timesEnv(times),
       SINGLETON_NAME: singleton,
       SINGLETON_NAMESPACE: namespace,
       SINGLETON_LEASE: `${singleton}-active`,

@@ -14,19 +14,14 @@ import type { FaultProxy } from '../control-plane/fault-proxy.ts';
 import { freePorts } from '../control-plane/ports.ts';
 import { useSuite } from '../control-plane/use-suite.ts';
 import { until } from '../control-plane/wait.ts';
-import { admitAgents, endAgent, spawnAgent } from './agent-process.ts';
+import { AGENT_TIMES, admitAgents, endAgent, spawnAgent } from './agent-process.ts';
 import type { AgentProcess } from './agent-process.ts';
 import { bundleOperator } from './operator-process.ts';
 import type { OperatorBundle } from './operator-process.ts';
 
 /** Long: an active that gets no promise for half of it less a renewal stops, as it must, on a machine on which nothing runs for so long. */
-const TIMES = {
-  leaseDurationMs: 8_000,
-  renewIntervalMs: 1_000,
-  stopGraceMs: 1_000,
-  enforcement: 'Cooperative',
-} as const;
-const LEASE_MS = TIMES.leaseDurationMs;
+const LEASE_MS = 8_000;
+const TIMES = { ...AGENT_TIMES, leaseDurationMs: LEASE_MS };
 const PROMISE_MS = promiseMs(TIMES);
 /** Between two looks: whoever looks must not take the cores from what is looked at. */
 const LOOK_MS = 10;
@@ -80,11 +75,8 @@ function start(pod: Pod, { key = 'the key of this singleton', dir }: StartOption
     singleton: name,
     pod,
     ...(dir !== undefined && { dir }),
+    times: TIMES,
     env: {
-      SINGLETON_LEASE_DURATION_MS: String(LEASE_MS),
-      SINGLETON_RENEW_INTERVAL_MS: String(TIMES.renewIntervalMs),
-      SINGLETON_STOP_GRACE_MS: String(TIMES.stopGraceMs),
-      SINGLETON_ENFORCEMENT: TIMES.enforcement,
       SINGLETON_ON_API_LOSS: 'Hold',
       SINGLETON_POD_IP: ADDRESS[pod],
       SINGLETON_PEER_PORT: String(port),

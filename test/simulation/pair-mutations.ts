@@ -5,7 +5,8 @@
  * ended in a pod that goes on, taken for P2 (a simulated kubelet reports them with the last phase only); a sight that is
  * carried over a write which was meant for another version (nobody looks at a singleton between its write and the answer); an
  * expiry that is believed of a version that was not seen (each look takes in the version that it decides on). And terms that agents
- * have seen before etcd was restored, tried one by one: late, not wrong; test/core/lost-lease.test.ts and three scenarios tell.
+ * have seen before etcd was restored, tried one by one: late, not wrong; test/core/lost-lease.test.ts and three scenarios tell. Nor an
+ * agent that is asked to stop as soon as its node is silent: needless, not wrong; the scenario agent-silent-node-alive tells, too.
  */
 import type { Mutation } from './mutations.ts';
 
